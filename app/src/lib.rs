@@ -1,1 +1,9 @@
-//! Placeholder
+//! Xen Orchestra's shared crate: entity models, filter language and JSON-RPC types, and (with the
+//! feature `ui`) the Leptos web client.
+//!
+//! Without features this is plain data: the server, the command-line tools and the tests compile it
+//! without Leptos. Nothing here opens a socket on the server's side.
+
+pub mod model;
+pub mod query;
+pub mod rpc;

@@ -1,0 +1,1 @@
+//! The filter languages: text for people, patterns for programs. (Filled by later commits.)
