@@ -22,7 +22,7 @@ pub use device::*;
 pub use host::*;
 pub use network::*;
 pub use storage::*;
-pub use types::{IntMap, List, Map, Restrictions, Text, Timestamp};
+pub use types::{IntMap, List, Map, Restrictions, Text, Timestamp, parse_date};
 pub use vm::*;
 
 pub use crate::reference::{OpaqueRef, Ref};

@@ -208,6 +208,12 @@ impl Serialize for Map {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IntMap(Box<[(Text, i64)]>);
 
+impl IntMap {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.0.iter().map(|(key, value)| (&**key, *value))
+    }
+}
+
 impl Lenient for IntMap {
     fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         Ok(Some(IntMap(entries(map)?.into())))
