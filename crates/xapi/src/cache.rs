@@ -20,7 +20,7 @@ pub struct Slot(pub u32);
 pub struct Change {
     pub slot: Slot,
     pub class: Class,
-    /// The record came, went, or changed its uuid: whoever links to it is concerned.
+    /// The record came, went, or changed in a way that concerns whoever merely links to it.
     pub identity: bool,
     pub removed: bool,
 }
@@ -140,7 +140,9 @@ impl Cache {
 
     /// Applies what a poll brought. A full listing replaces everything in one step: what it does not
     /// name is gone. Equal records make no change.
-    pub fn apply(&mut self, batch: Batch) -> Vec<Change> {
+    ///
+    /// `essence_changed` tells whether a change of a record concerns those who merely link to it.
+    pub fn apply(&mut self, batch: Batch, essence_changed: fn(&Record, &Record) -> bool) -> Vec<Change> {
         let mut changes = Vec::with_capacity(batch.events.len());
         let mut listed = FxHashSet::default();
         if batch.full {
@@ -155,8 +157,15 @@ impl Cache {
                 listed.insert(slot);
             }
             changes.extend(match event.operation {
-                Operation::Put(record) => self.put(slot, event.class, Content::Known(*record)),
-                Operation::Unreadable => self.put(slot, event.class, Content::Unreadable(event.class)),
+                Operation::Put(record) => {
+                    self.put(slot, event.class, Content::Known(*record), essence_changed)
+                }
+                Operation::Unreadable => self.put(
+                    slot,
+                    event.class,
+                    Content::Unreadable(event.class),
+                    essence_changed,
+                ),
                 Operation::Delete => self.remove(slot),
             });
         }
@@ -180,7 +189,13 @@ impl Cache {
             .collect()
     }
 
-    fn put(&mut self, slot: Slot, class: Class, new: Content) -> Option<Change> {
+    fn put(
+        &mut self,
+        slot: Slot,
+        class: Class,
+        new: Content,
+        essence_changed: fn(&Record, &Record) -> bool,
+    ) -> Option<Change> {
         let old = std::mem::replace(&mut self.entries[slot.0 as usize].content, new);
         let old_class = class_of(&old);
         if old_class != Some(class) {
@@ -192,7 +207,7 @@ impl Cache {
             (Content::Known(old), Content::Known(new)) if old == new => return None,
             (Content::Unreadable(_), Content::Unreadable(_)) => return None,
             (Content::Known(old), Content::Known(new)) => {
-                old.uuid() != new.uuid() || old.class() != new.class()
+                old.uuid() != new.uuid() || old.class() != new.class() || essence_changed(old, new)
             }
             _ => true,
         };
@@ -246,29 +261,34 @@ mod tests {
     }
 
     fn batch(full: bool, events: Vec<Event>) -> Batch {
-        Batch {
-            full,
-            events,
-            ..Batch::default()
-        }
+        Batch::new(full, events)
     }
 
     #[test]
     fn equal_records_make_no_change_and_listings_remove_the_rest() {
         let mut cache = Cache::default();
-        let first = cache.apply(batch(
-            true,
-            vec![put("a", r#"{"uuid":"1"}"#), put("b", r#"{"uuid":"2"}"#)],
-        ));
+        let first = cache.apply(
+            batch(
+                true,
+                vec![put("a", r#"{"uuid":"1"}"#), put("b", r#"{"uuid":"2"}"#)],
+            ),
+            |_, _| false,
+        );
         assert!(first.len() == 2 && first.iter().all(|change| change.identity && !change.removed));
         assert!(
             cache
-                .apply(batch(false, vec![put("a", r#"{"uuid":"1"}"#)]))
+                .apply(batch(false, vec![put("a", r#"{"uuid":"1"}"#)]), |_, _| false)
                 .is_empty()
         );
-        let renamed = cache.apply(batch(false, vec![put("a", r#"{"uuid":"1","name_label":"x"}"#)]));
+        let renamed = cache.apply(
+            batch(false, vec![put("a", r#"{"uuid":"1","name_label":"x"}"#)]),
+            |_, _| false,
+        );
         assert!(renamed.len() == 1 && !renamed[0].identity);
-        let relisted = cache.apply(batch(true, vec![put("a", r#"{"uuid":"1","name_label":"x"}"#)]));
+        let relisted = cache.apply(
+            batch(true, vec![put("a", r#"{"uuid":"1","name_label":"x"}"#)]),
+            |_, _| false,
+        );
         assert_eq!(relisted.len(), 1);
         assert!(relisted[0].removed && cache.reference(relisted[0].slot) == &OpaqueRef::parse("b"));
         assert_eq!((cache.count(Class::Vm), cache.all::<Vm>().count()), (1, 1));
@@ -287,13 +307,13 @@ mod tests {
     #[test]
     fn a_record_that_became_unreadable_leaves_but_counts() {
         let mut cache = Cache::default();
-        cache.apply(batch(true, vec![put("a", r#"{"uuid":"1"}"#)]));
+        cache.apply(batch(true, vec![put("a", r#"{"uuid":"1"}"#)]), |_, _| false);
         let event = Event {
             class: Class::Vm,
             reference: OpaqueRef::parse("a"),
             operation: Operation::Unreadable,
         };
-        let changes = cache.apply(batch(false, vec![event]));
+        let changes = cache.apply(batch(false, vec![event]), |_, _| false);
         assert!(changes[0].removed && changes[0].identity);
         assert_eq!((cache.count(Class::Vm), cache.all::<Vm>().count()), (1, 0));
     }

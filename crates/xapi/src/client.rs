@@ -137,6 +137,17 @@ impl Client {
         self.session.load_full()
     }
 
+    /// Shakes hands without credentials, to learn the host's certificate.
+    pub async fn meet(&self) -> Result<String, CallError> {
+        let request = self.http.get(&self.endpoint.url).timeout(CONNECT_TIMEOUT);
+        request
+            .send()
+            .await
+            .map_err(|error| self.transport_error(&error))?;
+        self.fingerprint()
+            .ok_or_else(|| CallError::Protocol("the host showed no certificate".to_owned()))
+    }
+
     /// Opens a session; a second caller waits for the first one's.
     pub async fn login(&self) -> Result<(), CallError> {
         let _turn = self.login.lock().await;

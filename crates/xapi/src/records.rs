@@ -36,12 +36,12 @@ pub trait XapiRecord: Sized {
 }
 
 macro_rules! records {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
         #[serde(default)]
         pub struct $name {
-            $(#[serde(deserialize_with = "lenient::field")] pub $field: Option<$kind>,)*
+            $($(#[$field_doc])* #[serde(deserialize_with = "lenient::field")] pub $field: Option<$kind>,)*
         }
 
         impl XapiRecord for $name {

@@ -39,7 +39,7 @@ pub struct Batch {
     pub full: bool,
     pub events: Vec<Event>,
     /// Rows by class, as XAPI counts them.
-    pub(crate) counts: FxHashMap<Class, i64>,
+    counts: FxHashMap<Class, i64>,
 }
 
 #[derive(Debug)]
@@ -148,6 +148,14 @@ impl Watch {
 pub struct Counts(FxHashMap<Class, i64>);
 
 impl Batch {
+    pub fn new(full: bool, events: Vec<Event>) -> Self {
+        Self {
+            full,
+            events,
+            counts: FxHashMap::default(),
+        }
+    }
+
     /// Takes the counts out, for [`Watch::check`] after the events were applied.
     pub fn take_counts(&mut self) -> Counts {
         Counts(std::mem::take(&mut self.counts))

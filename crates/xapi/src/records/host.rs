@@ -88,6 +88,8 @@ records! {
     HostMetrics {
         uuid: Text,
         memory_total: i64,
+        /// Gone from the data model, still sent; absent one day.
+        memory_free: i64,
         live: bool,
         last_updated: Timestamp,
         other_config: Map,

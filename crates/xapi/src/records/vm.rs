@@ -80,6 +80,7 @@ records! {
         os_version: Map,
         PV_drivers_version: Map,
         PV_drivers_up_to_date: bool,
+        memory: Map,
         networks: Map,
         other: Map,
         last_updated: Timestamp,
