@@ -115,7 +115,7 @@ fn describe(db: &mut Db, vm: &str, round: u64) {
 fn metrics(db: &mut Db, vm: &str, round: u64) {
     let now = Value::Date(clock::now());
     let guest = db.text("VM", vm, "guest_metrics");
-    if round % 3 == 0 && db.exists("VM_guest_metrics", &guest) {
+    if round.is_multiple_of(3) && db.exists("VM_guest_metrics", &guest) {
         let stamp = Value::from(round.to_string());
         db.set_entry("VM_guest_metrics", &guest, "other", "data-ts", Some(stamp));
     } else if round % 3 == 1 {

@@ -152,7 +152,7 @@ impl Reply {
                         Wire::Json if at > 0 => out.extend([",\"", reference, "\":", record]),
                         Wire::Json => out.extend(["\"", reference, "\":", record]),
                         Wire::Xml => {
-                            out.extend(["<member><name>", reference, "</name>", record, "</member>"])
+                            out.extend(["<member><name>", reference, "</name>", record, "</member>"]);
                         }
                     }
                 }

@@ -99,7 +99,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
                 .await?;
             call.pass(&marks, 1.0).await?;
             call.end(&marks, |db| {
-                db.set_entry("SR", this, "other_config", "dirty", None)
+                db.set_entry("SR", this, "other_config", "dirty", None);
             });
             void()
         }

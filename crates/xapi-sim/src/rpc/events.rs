@@ -27,13 +27,14 @@ struct Rest {
     token: String,
 }
 
-struct Event {
-    id: u64,
-    timestamp: String,
-    class: &'static Class,
-    operation: &'static str,
-    reference: Ref,
-    snapshot: Option<Arc<str>>,
+pub struct Event {
+    pub id: u64,
+    /// `event.from` has no times: 0.
+    pub timestamp: i64,
+    pub class: &'static Class,
+    pub operation: &'static str,
+    pub reference: Ref,
+    pub snapshot: Option<Arc<str>>,
 }
 
 /// What a client listens to: whole classes, or single objects.
@@ -132,8 +133,23 @@ fn parse_token(token: &str) -> Result<(u64, u64), Fault> {
 }
 
 fn collect(db: &Db, wanted: &Subscription, since: u64, messages_since: u64, wire: Wire) -> Batch {
-    let mut found: Vec<(u8, &'static Class, &Ref, u64, Option<Arc<str>>)> = Vec::new();
+    let mut found: Vec<(u8, Event)> = Vec::new();
     let message = crate::db::class("message");
+    let event = |order: u8, class: &'static Class, reference: &Ref, generation: u64, snapshot| {
+        let id = if class.id == message.id { 0 } else { generation };
+        let operation = ["add", "add", "mod", "del"][usize::from(order)];
+        (
+            order,
+            Event {
+                id,
+                timestamp: 0,
+                class,
+                operation,
+                reference: reference.clone(),
+                snapshot,
+            },
+        )
+    };
     for (class, reference) in db.changed_since(since.min(messages_since)) {
         if !wanted.wants(*class, reference) {
             continue;
@@ -143,15 +159,14 @@ fn collect(db: &Db, wanted: &Subscription, since: u64, messages_since: u64, wire
             continue;
         };
         let is_message = class.id == message.id;
-        let known = row.created <= if is_message { messages_since } else { since };
-        let changed = row.modified > if is_message { messages_since } else { since };
-        let order = match (is_message, known) {
-            (true, false) => 0,
-            (false, false) => 1,
-            (false, true) if changed => 2,
+        let since = if is_message { messages_since } else { since };
+        let order = match (is_message, row.created > since) {
+            (true, true) => 0,
+            (false, true) => 1,
+            (false, false) if row.modified > since => 2,
             _ => continue,
         };
-        found.push((
+        found.push(event(
             order,
             class,
             reference,
@@ -173,21 +188,12 @@ fn collect(db: &Db, wanted: &Subscription, since: u64, messages_since: u64, wire
             .deletions(class)
             .filter(|gone| gone.deleted > since && gone.created <= since);
         let lost = lost.filter(|gone| wanted.wants(class.id, &gone.reference));
-        found.extend(lost.map(|gone| (3, class, &gone.reference, gone.deleted, None)));
+        found.extend(lost.map(|gone| event(3, class, &gone.reference, gone.deleted, None)));
     }
-    found.sort_unstable_by(|a, b| (a.0, a.1.id, a.2).cmp(&(b.0, b.1.id, b.2)));
-    let events = found
-        .into_iter()
-        .map(|(order, class, reference, generation, snapshot)| Event {
-            id: if class.id == message.id { 0 } else { generation },
-            timestamp: "0.0".to_owned(),
-            class,
-            operation: ["add", "add", "mod", "del"][usize::from(order)],
-            reference: reference.clone(),
-            snapshot,
-        });
+    found
+        .sort_unstable_by(|(a, x), (b, y)| (a, x.class.id, &x.reference).cmp(&(b, y.class.id, &y.reference)));
     Batch {
-        events: events.collect(),
+        events: found.into_iter().map(|(_, event)| event).collect(),
         rest: Some(Rest {
             counts: db
                 .counts()
@@ -200,22 +206,8 @@ fn collect(db: &Db, wanted: &Subscription, since: u64, messages_since: u64, wire
 
 impl Batch {
     /// The bare list that `event.next` answers.
-    pub fn list(events: Vec<(u64, &'static Class, &'static str, Ref, Option<Arc<str>>)>) -> Batch {
-        let timestamp = format!("{}.", crate::clock::now());
-        let events = events
-            .into_iter()
-            .map(|(id, class, operation, reference, snapshot)| Event {
-                id,
-                timestamp: timestamp.clone(),
-                class,
-                operation,
-                reference,
-                snapshot,
-            });
-        Batch {
-            events: events.collect(),
-            rest: None,
-        }
+    pub fn list(events: Vec<Event>) -> Batch {
+        Batch { events, rest: None }
     }
 
     pub fn render(&self, wire: Wire) -> String {
@@ -246,7 +238,7 @@ impl Batch {
                 r#"{"id":""#,
                 &event.id.to_string(),
                 r#"","timestamp":""#,
-                &event.timestamp,
+                &format!("{}.0", event.timestamp),
             ]);
             out.extend([
                 r#"","class":""#,
@@ -284,7 +276,7 @@ impl Batch {
             };
             out.push_str("<value><struct>");
             text(out, "id", &event.id.to_string());
-            text(out, "timestamp", &event.timestamp);
+            text(out, "timestamp", &format!("{}.0", event.timestamp));
             text(out, "class", &event.class.lower_name);
             text(out, "operation", event.operation);
             text(out, "ref", &event.reference);

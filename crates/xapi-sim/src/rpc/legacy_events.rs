@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use super::events::{Batch, Subscription};
+use super::events::{Batch, Event, Subscription};
 use super::{Call, sessions};
+use crate::clock;
 use crate::fault::Fault;
 use crate::model::model;
 use crate::value::Value;
@@ -56,6 +57,7 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
             let own = own.ok_or_else(|| Fault::new("SESSION_NOT_REGISTERED", [&*call.session]))?;
             let wanted = Subscription::parse(&Value::Set(own.filters.clone()))?;
             let since = own.seen;
+            let timestamp = clock::now();
             let mut events = Vec::new();
             for (class, reference) in db.changed_since(since) {
                 let class = &model().classes[*class];
@@ -65,7 +67,15 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
                 if wanted.wants(class.id, reference) {
                     let operation = if row.created > since { "add" } else { "mod" };
                     let snapshot = Some(row.render(class, call.wire));
-                    events.push((row.modified, class, operation, reference.clone(), snapshot));
+                    let (id, reference) = (row.modified, reference.clone());
+                    events.push(Event {
+                        id,
+                        timestamp,
+                        class,
+                        operation,
+                        reference,
+                        snapshot,
+                    });
                 }
             }
             for class in model().classes.iter().filter(|class| class.has_events) {
@@ -73,14 +83,21 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
                     .deletions(class)
                     .filter(|gone| gone.deleted > since && gone.created <= since);
                 let gone = gone.filter(|gone| wanted.wants(class.id, &gone.reference));
-                events.extend(gone.map(|gone| (gone.deleted, class, "del", gone.reference.clone(), None)));
+                events.extend(gone.map(|gone| Event {
+                    id: gone.deleted,
+                    timestamp,
+                    class,
+                    operation: "del",
+                    reference: gone.reference.clone(),
+                    snapshot: None,
+                }));
             }
             if events.len() > QUEUE {
                 return Err(Fault::bare("EVENTS_LOST"));
             }
             own.seen = db.generation();
             if !events.is_empty() {
-                events.sort_by_key(|event| event.0);
+                events.sort_by_key(|event| event.id);
                 return Ok(Batch::list(events));
             }
         }

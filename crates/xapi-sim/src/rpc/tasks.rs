@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Call;
 use crate::clock;
 use crate::db::{Db, Ref, class};
@@ -167,12 +169,17 @@ impl Call {
     /// Lets the time of an operation pass, with progress; ends early when the task is cancelled.
     pub async fn work(&self, seconds: f64) -> Result<(), Fault> {
         let total = Duration::from_secs_f64((seconds * self.pool.config.time_scale).max(0.0));
+        self.check_cancelled()?;
+        if total.is_zero() {
+            return Ok(());
+        }
+        let mut changes = self.pool.changes();
         for step in 1..=STEPS {
-            self.check_cancelled()?;
-            if total.is_zero() {
-                return Ok(());
+            let end = Instant::now() + total / STEPS;
+            // The request to cancel is a change like any other: it ends the work at once.
+            while tokio::time::timeout_at(end, changes.changed()).await.is_ok() {
+                self.check_cancelled()?;
             }
-            tokio::time::sleep(total / STEPS).await;
             let progress = f64::from(step) / f64::from(STEPS + 1);
             self.pool
                 .write(|db| db.set("task", &self.task, "progress", progress));

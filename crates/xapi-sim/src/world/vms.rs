@@ -284,7 +284,7 @@ fn state(db: &mut Db, ground: &Ground, vm: &str, host: &str, os: &Os, at: usize)
         let metrics = db.create("VM_guest_metrics", fields);
         db.set("VM", vm, "guest_metrics", &*metrics);
     }
-    if dice >= 78 && dice < 96 {
+    if (78..96).contains(&dice) {
         return;
     }
     // A guest with a disk on another host's local storage can only run there.
