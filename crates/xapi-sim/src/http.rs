@@ -119,8 +119,8 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Serves one connection until either side closes it.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pool: &Arc<Shared>) {
+/// Serves one connection to a host (0 is the master) until either side closes it.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pool: &Arc<Shared>, host: usize) {
     let mut buffer = Vec::new();
     loop {
         let (response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer).await {
@@ -129,7 +129,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pool: &Arc<
                 let response = if failing {
                     Response::error(500, "Internal Error")
                 } else {
-                    answer(&request, pool).await
+                    answer(&request, pool, host).await
                 };
                 (response, request.keep_alive, request.method == "POST")
             }
@@ -163,13 +163,13 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pool: &Arc<
     }
 }
 
-async fn answer(request: &Request, pool: &Arc<Shared>) -> Response {
+async fn answer(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
-        ("POST", "/jsonrpc") if pool.config.json_rpc => json_rpc(request, pool).await,
+        ("POST", "/jsonrpc") if pool.config.json_rpc => json_rpc(request, pool, host).await,
         // Every unknown POST path ends at the XML-RPC handler.
-        ("POST", _) => xml_rpc(request, pool).await,
+        ("POST", _) => xml_rpc(request, pool, host).await,
         ("OPTIONS", "/" | "/json" | "/jsonrpc") => preflight(request),
-        ("GET", "/rrd_updates") => crate::rrd::updates(request, pool),
+        ("GET", "/rrd_updates") => crate::rrd::updates(request, pool, host),
         ("GET", "/") => Response::new("text/html", "<html><body>Simulated XenServer</body></html>"),
         ("GET", _) => Response::error(404, "not found"),
         ("PUT", _) => Response::error(403, "forbidden"),
@@ -177,24 +177,24 @@ async fn answer(request: &Request, pool: &Arc<Shared>) -> Response {
     }
 }
 
-async fn json_rpc(request: &Request, pool: &Arc<Shared>) -> Response {
+async fn json_rpc(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     let call = match json::parse(&request.body) {
         Ok(call) => call,
         Err(text) => return Response::error(500, &text),
     };
-    let body = match run(pool, Wire::Json, call.method, call.params).await {
+    let body = match run(pool, host, Wire::Json, call.method, call.params).await {
         Ok(reply) => json::success(call.version, &call.id, &reply.render(Wire::Json)),
         Err(fault) => json::failure(call.version, &call.id, &fault),
     };
     rpc_response("application/json", body)
 }
 
-async fn xml_rpc(request: &Request, pool: &Arc<Shared>) -> Response {
+async fn xml_rpc(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     let call = match xml::parse(&request.body) {
         Ok(call) => call,
         Err(text) => return Response::error(500, &text),
     };
-    let body = match run(pool, Wire::Xml, call.method, call.params).await {
+    let body = match run(pool, host, Wire::Xml, call.method, call.params).await {
         Ok(reply @ Reply::Bare(_)) => xml::bare(&reply.render(Wire::Xml)),
         Ok(reply) => xml::success(&reply.render(Wire::Xml)),
         Err(fault) => xml::failure(&fault),
@@ -203,8 +203,23 @@ async fn xml_rpc(request: &Request, pool: &Arc<Shared>) -> Response {
 }
 
 /// A call goes on when its connection is lost, as on a real host; waiting for events ends with the connection.
-async fn run(pool: &Arc<Shared>, wire: Wire, method: String, params: Vec<Value>) -> Result<Reply, Fault> {
+async fn run(
+    pool: &Arc<Shared>,
+    host: usize,
+    wire: Wire,
+    method: String,
+    params: Vec<Value>,
+) -> Result<Reply, Fault> {
     pool.count_call(&method);
+    if host > 0 {
+        let db = pool.db();
+        let master = db
+            .refs("pool")
+            .first()
+            .map(|pool| db.text("pool", pool, "master"))
+            .unwrap_or_default();
+        return Err(Fault::new("HOST_IS_SLAVE", [db.text("host", &master, "address")]));
+    }
     if method.starts_with("event.") || method.starts_with("event_") {
         return rpc::call(pool, wire, &method, params).await;
     }

@@ -18,7 +18,9 @@ use crate::db::Db;
 use crate::faults::Faults;
 use crate::http;
 use crate::http::tls::Identity;
+use crate::model::model;
 use crate::rpc::legacy_events::Registrations;
+use crate::wire::Wire;
 use crate::world;
 
 #[derive(Clone, Debug)]
@@ -152,7 +154,8 @@ pub struct SimPool {
     shared: Arc<Shared>,
     address: SocketAddr,
     identity: Option<Identity>,
-    listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// One per host that has an address of its own; none while the pool does not listen.
+    listeners: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl SimPool {
@@ -187,13 +190,16 @@ impl SimPool {
             config,
         });
         shared.spawn(churn::run(shared.clone()));
+        warm(shared.clone());
         let pool = SimPool {
             shared,
             address,
             identity,
-            listener: tokio::sync::Mutex::new(None),
+            listeners: tokio::sync::Mutex::default(),
         };
-        *pool.listener.lock().await = Some(pool.listen(listener));
+        let mut running = vec![pool.listen(listener, 0)];
+        running.extend(pool.listen_for_supporters().await);
+        *pool.listeners.lock().await = running;
         Ok(pool)
     }
 
@@ -277,16 +283,17 @@ impl SimPool {
 
     /// `false` closes the listener (new connections are refused) and cuts the open ones; `true` listens again.
     pub async fn set_listening(&self, listening: bool) -> anyhow::Result<()> {
-        let mut slot = self.listener.lock().await;
-        match (slot.take(), listening) {
-            (Some(running), true) => *slot = Some(running),
-            (Some(running), false) => {
-                running.abort();
-                let _ = running.await;
-                self.cut_connections();
+        let mut running = self.listeners.lock().await;
+        if listening && running.is_empty() {
+            let listener = TcpListener::bind(self.address).await?;
+            running.push(self.listen(listener, 0));
+            running.extend(self.listen_for_supporters().await);
+        } else if !listening {
+            for listener in running.drain(..) {
+                listener.abort();
+                let _ = listener.await;
             }
-            (None, true) => *slot = Some(self.listen(TcpListener::bind(self.address).await?)),
-            (None, false) => {}
+            self.cut_connections();
         }
         Ok(())
     }
@@ -329,14 +336,56 @@ impl SimPool {
         self.cut_connections();
     }
 
-    fn listen(&self, listener: TcpListener) -> JoinHandle<()> {
+    fn listen(&self, listener: TcpListener, host: usize) -> JoinHandle<()> {
         let shared = self.shared.clone();
         let tls = self.identity.as_ref().map(|identity| identity.acceptor.clone());
-        tokio::spawn(accept(shared, listener, tls))
+        tokio::spawn(accept(shared, listener, tls, host))
+    }
+
+    /// On the loopback network every host has an address, and answers there as a supporter does.
+    async fn listen_for_supporters(&self) -> Vec<JoinHandle<()>> {
+        let mut running = Vec::new();
+        for host in 1..self.shared.config.hosts {
+            let Some(ip) = world::supporter_address(self.address.ip(), host) else {
+                break;
+            };
+            match TcpListener::bind((ip, self.address.port())).await {
+                Ok(listener) => running.push(self.listen(listener, host)),
+                // The pool is usable without: clients see a host that does not answer.
+                Err(error) => tracing::warn!(%ip, %error, "a supporter does not listen"),
+            }
+        }
+        running
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsAcceptor>) {
+/// Renders all records ahead of the first client, a few at a time.
+fn warm(pool: Arc<Shared>) {
+    const AT_A_TIME: usize = 200;
+    let wire = if pool.config.json_rpc {
+        Wire::Json
+    } else {
+        Wire::Xml
+    };
+    tokio::task::spawn_blocking(move || {
+        for class in &model().classes {
+            // Bound first: in the loop's head the lock would be held all through the loop.
+            let all = pool.db().refs(&class.name);
+            for references in all.chunks(AT_A_TIME) {
+                if pool.shutdown.is_cancelled() {
+                    return;
+                }
+                let db = pool.db();
+                for reference in references {
+                    // It may have gone meanwhile.
+                    let _ = db.row(class, reference).map(|row| row.render(class, wire));
+                }
+            }
+        }
+    });
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsAcceptor>, host: usize) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -355,10 +404,10 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsAccep
             let serve = async {
                 match tls {
                     Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => http::serve(stream, &pool).await,
+                        Ok(stream) => http::serve(stream, &pool, host).await,
                         Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                     },
-                    None => http::serve(stream, &pool).await,
+                    None => http::serve(stream, &pool, host).await,
                 }
             };
             let _ = cut.run_until_cancelled(serve).await;

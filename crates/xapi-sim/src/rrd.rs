@@ -21,7 +21,8 @@ struct Column {
     high: f64,
 }
 
-pub fn updates(request: &Request, pool: &Arc<Shared>) -> Response {
+/// `host` is the number of the host that was asked: each one knows only its own.
+pub fn updates(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     let db = pool.db();
     if sessions::check(&db, request.session().unwrap_or_default()).is_err() {
         return Response::error(401, "unauthorised");
@@ -38,7 +39,7 @@ pub fn updates(request: &Request, pool: &Arc<Shared>) -> Response {
     let step = per_row * STEP;
     let end = now / step * step;
     let first = (start / step * step + step).max(end - rows * step);
-    let columns = columns(&db, request);
+    let columns = columns(&db, request, host);
     drop(db);
     if columns.is_empty() {
         return Response::error(500, "No_RRA_Available");
@@ -66,7 +67,7 @@ pub fn updates(request: &Request, pool: &Arc<Shared>) -> Response {
     }
 }
 
-fn columns(db: &Db, request: &Request) -> Vec<Column> {
+fn columns(db: &Db, request: &Request, number: usize) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut add = |owner: &str, uuid: &str, name: &str, low: f64, high: f64| {
         let legend = format!("AVERAGE:{owner}:{uuid}:{name}");
@@ -80,15 +81,19 @@ fn columns(db: &Db, request: &Request) -> Vec<Column> {
             high,
         });
     };
-    // Every host of the pool answers at the one address of the simulator: as the master, unless a host is named.
-    let host = request
-        .parameter("sim_host")
-        .and_then(|uuid| db.by_uuid("host", uuid))
-        .or_else(|| {
-            let pool = db.refs("pool").into_iter().next()?;
-            Some(db.text("pool", &pool, "master").into())
-        });
-    let Some(host) = host else { return columns };
+    let address = |host: &str| db.text("host", host, "address");
+    let pool = db.refs("pool").into_iter().next().unwrap_or_else(|| "".into());
+    let master = db.text("pool", &pool, "master");
+    let asked = address(&master)
+        .parse()
+        .ok()
+        .and_then(|ip| crate::world::supporter_address(ip, number));
+    let host = match asked.filter(|_| number > 0) {
+        Some(ip) => db
+            .find("host", "address", &ip.to_string())
+            .unwrap_or_else(|| master.into()),
+        None => master.into(),
+    };
     if request.parameter("host") == Some("true") {
         host_columns(db, &host, &mut add);
     }

@@ -9,7 +9,7 @@ mod storage;
 mod templates;
 mod vms;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::clock;
 use crate::db::{Db, Ref};
@@ -54,6 +54,17 @@ pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprint:
         for reference in db.refs(class) {
             lifecycle::refresh(db, class, &reference);
         }
+    }
+}
+
+/// The address of a host that is not the master: on the loopback network each has its own, beside the master's.
+pub fn supporter_address(master: IpAddr, host: usize) -> Option<IpAddr> {
+    match master {
+        IpAddr::V4(ip) if ip.is_loopback() && host < 200 => {
+            let [a, b, c, d] = ip.octets();
+            Some(Ipv4Addr::new(a, b, c, d.checked_add(host as u8)?).into())
+        }
+        _ => None,
     }
 }
 

@@ -21,18 +21,15 @@ pub fn build(
     let site = *db.seed.pick(&SITES);
     let number = config.seed % 200;
     for at in 0..config.hosts.max(1) {
-        // Only the master really answers, at the address that the client knows.
-        let ip = if at == 0 {
-            address.ip().to_string()
+        let own = if at == 0 {
+            Some(address.ip())
         } else {
-            format!("10.{number}.0.{}", 10 + at)
+            super::supporter_address(address.ip(), at)
         };
+        let ip = own.map_or_else(|| format!("10.{number}.0.{}", 10 + at), |ip| ip.to_string());
         let name = format!("xcp-{site}-{:02}", at + 1);
         let host = host(db, &name, &ip, ground.today, at);
-        if at == 0 || fingerprint.is_none() {
-            let print = fingerprint.unwrap_or("00:00").to_owned();
-            certificate(db, &host, &print, ground.today);
-        }
+        certificate(db, &host, fingerprint.unwrap_or("00:00"), ground.today);
         ground.hosts.push(host);
     }
     let master = ground.hosts[0].clone();

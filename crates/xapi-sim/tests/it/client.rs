@@ -37,7 +37,11 @@ pub async fn pool_with(config: PoolConfig) -> SimPool {
 
 impl Client {
     pub async fn connect(pool: &SimPool) -> Client {
-        let stream = TcpStream::connect(pool.addr()).await.expect("connects");
+        Client::connect_to(&pool.addr().to_string()).await
+    }
+
+    pub async fn connect_to(address: &str) -> Client {
+        let stream = TcpStream::connect(address).await.expect("connects");
         Client {
             stream,
             session: String::new(),

@@ -101,6 +101,41 @@ async fn measurements_come_newest_first_with_a_legend() {
 }
 
 #[tokio::test]
+async fn supporters_answer_at_their_own_addresses() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let hosts = client.ok("host.get_all_records", json!([])).await;
+    let mut hosts = hosts.as_object().expect("a map").values();
+    let master = pool.addr().ip().to_string();
+    let supporter = hosts
+        .find(|host| host["address"] != master)
+        .expect("a second host");
+    let address = format!(
+        "{}:{}",
+        supporter["address"].as_str().expect("text"),
+        pool.addr().port()
+    );
+    let mut there = Client::connect_to(&address).await;
+    let error = there
+        .rpc("session.login_with_password", json!(["root", "password"]))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        (&error["message"], &error["data"]),
+        (&json!("HOST_IS_SLAVE"), &json!([master]))
+    );
+    let path = format!(
+        "/rrd_updates?start=-60&host=true&json=true&cf=AVERAGE&session_id={}",
+        client.session
+    );
+    let answer = there.request("GET", &path, "").await.expect("answer");
+    assert!(answer.body.contains(&format!(
+        "AVERAGE:host:{}:cpu0",
+        supporter["uuid"].as_str().expect("uuid")
+    )));
+}
+
+#[tokio::test]
 async fn https_presents_the_certificate_of_the_fingerprint() {
     let pool = pool_with(PoolConfig {
         tls: true,
