@@ -4,6 +4,9 @@
 //! Without features this is plain data: the server, the command-line tools and the tests compile it
 //! without Leptos. Nothing here opens a socket on the server's side.
 
+// Views are deep types.
+#![recursion_limit = "512"]
+
 pub mod model;
 pub mod query;
 pub mod rpc;
