@@ -109,7 +109,7 @@ pub fn LinkChip() -> impl IntoView {
                 Some(worst @ (Health::Good | Health::Idle)) => (worst.min(Health::Good), "Live".to_owned()),
                 Some(worst) => (
                     worst,
-                    format!("{troubled} of {}", format::plural(links.len(), "pool")),
+                    format!("{troubled} of {} not live", format::plural(links.len(), "pool")),
                 ),
             }
         })

@@ -47,20 +47,23 @@ pub fn HostLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -
 #[component]
 pub fn AnyLink(#[prop(into)] id: String) -> impl IntoView {
     let inventory = use_state().inventory;
-    if let Some(vm) = inventory.vms.get_untracked(&id) {
-        return view! {
-            <a href=Route::Vm(id).path() class="object-link">
-                <PowerIcon power=Power::of(&vm.power_state) />
-                <span>{vm.name_label.clone()}</span>
-            </a>
+    // Followed: a task may come before the object that it works on.
+    move || {
+        if let Some(vm) = inventory.vms.get(&id) {
+            return view! {
+                <a href=Route::Vm(id.clone()).path() class="object-link">
+                    <PowerIcon power=Power::of(&vm.power_state) />
+                    <span>{vm.name_label.clone()}</span>
+                </a>
+            }
+            .into_any();
         }
-        .into_any();
+        if inventory.hosts.get(&id).is_some() {
+            return view! { <HostLink id=id.clone() icon=true /> }.into_any();
+        }
+        if inventory.pools.get(&id).is_some() {
+            return view! { <PoolLink id=id.clone() icon=true /> }.into_any();
+        }
+        ().into_any()
     }
-    if inventory.hosts.get_untracked(&id).is_some() {
-        return view! { <HostLink id=id icon=true /> }.into_any();
-    }
-    if inventory.pools.get_untracked(&id).is_some() {
-        return view! { <PoolLink id=id icon=true /> }.into_any();
-    }
-    ().into_any()
 }

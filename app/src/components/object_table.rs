@@ -131,7 +131,6 @@ pub fn ObjectTable<T: Light>(
         })
     };
     let region = label.clone();
-    let columns_number = columns.len() + usize::from(selection.is_some());
     view! {
         <div class="table-scroll" node_ref=container tabindex="0" role="region" aria-label=region>
             <table class="table" aria-label=label aria-rowcount=move || (total.get() + 1).to_string()>
@@ -170,8 +169,9 @@ pub fn ObjectTable<T: Light>(
                     </tr>
                 </thead>
                 <tbody>
+                    // One cell only: a span over columns that narrow screens hide would bring them back.
                     <tr class="table__spacer" aria-hidden="true">
-                        <td colspan=columns_number style=before></td>
+                        <td style=before></td>
                     </tr>
                     <For
                         each=shown
@@ -201,7 +201,7 @@ pub fn ObjectTable<T: Light>(
                         }
                     />
                     <tr class="table__spacer" aria-hidden="true">
-                        <td colspan=columns_number style=after></td>
+                        <td style=after></td>
                     </tr>
                 </tbody>
             </table>

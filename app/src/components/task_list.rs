@@ -73,7 +73,7 @@ pub fn TaskRow(#[prop(into)] id: String) -> impl IntoView {
             <div class="task" class:task--failed=failed class:task--running=pending>
                 <Glyph icon=icon />
                 <div class="task__what">
-                    <span class="task__name">{task.name_label.clone()}</span>
+                    <span class="task__name" title=task.name_label.clone()>{task_words(&task.name_label)}</span>
                     {(!task.applies_to.is_empty()).then(|| view! { <AnyLink id=task.applies_to.clone() /> })}
                 </div>
                 <span class="task__state">{word}</span>
@@ -99,6 +99,17 @@ pub fn TaskRow(#[prop(into)] id: String) -> impl IntoView {
                 {(failed && !task.error.is_empty()).then(|| view! { <Why why=explain_code(&task.error) /> })}
             </div>
         })
+    }
+}
+
+/// `Async.VM.migrate_send` → `VM: migrate send`; names that people gave stay as they are.
+fn task_words(name: &str) -> String {
+    let call = name.strip_prefix("Async.").unwrap_or(name);
+    match call.split_once('.') {
+        Some((class, operation)) if !call.contains(' ') && !operation.is_empty() => {
+            format!("{class}: {}", operation.replace('_', " "))
+        }
+        _ => name.to_owned(),
     }
 }
 
@@ -131,5 +142,17 @@ pub fn ActionRow(action: Action) -> impl IntoView {
             {running.then(|| view! { <span class="task__busy" aria-hidden="true"></span> })}
             {why.map(|why| view! { <Why why=why /> })}
         </div>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::task_words;
+
+    #[test]
+    fn calls_are_said_in_words() {
+        assert_eq!(task_words("Async.VM.migrate_send"), "VM: migrate send");
+        assert_eq!(task_words("VM.start"), "VM: start");
+        assert_eq!(task_words("Export of v1.2 of web"), "Export of v1.2 of web");
     }
 }

@@ -37,7 +37,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "power_state",
         title: "State",
-        width: "112px",
+        width: "104px",
         class: "state",
         compare: Some(|a, b, _| b.power_state.cmp(&a.power_state)),
         cell: |vm| {
@@ -47,7 +47,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "$container",
         title: "Host",
-        width: "13%",
+        width: "11%",
         class: "medium",
         compare: Some(|a, b, places| places.name(&a.container).cmp(places.name(&b.container))),
         cell: |vm| {
@@ -61,7 +61,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "$pool",
         title: "Pool",
-        width: "11%",
+        width: "9%",
         class: "wide",
         compare: Some(|a, b, places| places.name(&a.pool).cmp(places.name(&b.pool))),
         cell: |vm| view! { <PoolLink id=vm.pool.clone() /> }.into_any(),
@@ -69,7 +69,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "mainIpAddress",
         title: "Address",
-        width: "118px",
+        width: "112px",
         class: "medium num-left",
         compare: Some(|a, b, _| address_key(&a.address).cmp(&address_key(&b.address))),
         cell: |vm| vm.address.clone().into_any(),
@@ -77,7 +77,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "CPUs",
         title: "vCPU",
-        width: "64px",
+        width: "58px",
         class: "num medium",
         compare: Some(|a, b, _| a.cpus.cmp(&b.cpus)),
         cell: |vm| vm.cpus.to_string().into_any(),
@@ -85,7 +85,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "memory",
         title: "Memory",
-        width: "84px",
+        width: "78px",
         class: "num medium",
         compare: Some(|a, b, _| a.memory.cmp(&b.memory)),
         cell: |vm| format::bytes(vm.memory).into_any(),
@@ -93,7 +93,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "disk",
         title: "Disks",
-        width: "84px",
+        width: "80px",
         class: "num wide",
         compare: Some(|a, b, _| a.disk.cmp(&b.disk)),
         cell: |vm| format::bytes(vm.disk).into_any(),
@@ -101,7 +101,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "startTime",
         title: "Uptime",
-        width: "76px",
+        width: "70px",
         class: "num wide",
         compare: Some(|a, b, _| (a.started == 0, b.started).cmp(&(b.started == 0, a.started))),
         cell: |vm| view! { <Uptime started=vm.started /> }.into_any(),
@@ -109,7 +109,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "os",
         title: "System",
-        width: "12%",
+        width: "10%",
         class: "wide",
         compare: Some(|a, b, _| a.os.cmp(&b.os)),
         cell: |vm| view! { <span title=vm.os.clone()>{vm.os.clone()}</span> }.into_any(),
@@ -117,7 +117,7 @@ const COLUMNS: &[Column<LightVm>] = &[
     Column {
         key: "tags",
         title: "Tags",
-        width: "12%",
+        width: "9%",
         class: "wide",
         compare: Some(|a, b, _| a.tags.cmp(&b.tags)),
         cell: |vm| view! { <TagList tags=vm.tags.clone() /> }.into_any(),

@@ -99,7 +99,7 @@ fn Overview(row: Arc<Row<LightHost>>, object: Object, vms: Memo<usize>) -> impl 
         row().memory_usage as f64 / row().memory_size as f64
     };
     let memory = format!(
-        "{} of {} in use",
+        "{} of {}",
         format::bytes(row().memory_usage),
         format::bytes(row().memory_size)
     );
@@ -118,7 +118,7 @@ fn Overview(row: Arc<Row<LightHost>>, object: Object, vms: Memo<usize>) -> impl 
         <div class="cards">
             <Card title="Capacity">
                 <dl class="facts">
-                    <Fact label="Memory"><Meter share=share text=memory /></Fact>
+                    <Fact label="Memory in use"><Meter share=share text=memory /></Fact>
                     <Fact label="CPUs">{cpu}</Fact>
                     <Fact label="CPU model">{property("CPUs.modelname")}</Fact>
                     <Fact label="VMs here">{move || format::count(vms.get())}</Fact>

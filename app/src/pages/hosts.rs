@@ -46,7 +46,7 @@ const COLUMNS: &[Column<LightHost>] = &[
     Column {
         key: "power_state",
         title: "State",
-        width: "130px",
+        width: "210px",
         class: "state",
         compare: Some(|a, b, _| b.power_state.cmp(&a.power_state)),
         cell: |host| view! { <HostState host=host.clone() /> }.into_any(),

@@ -157,10 +157,10 @@ fn Overview(row: Arc<Row<LightPool>>, numbers: Memo<Numbers>) -> impl IntoView {
                 <dl class="facts">
                     {move || {
                         let n = numbers.get();
-                        let memory = format!("{} of {} in use", format::bytes(n.memory_used), format::bytes(n.memory));
-                        let cpus = format!("{} vCPUs running on {} CPUs", n.vcpus, n.cpus);
+                        let memory = format!("{} of {}", format::bytes(n.memory_used), format::bytes(n.memory));
+                        let cpus = format!("{} vCPUs on {} CPUs", format::count(n.vcpus as usize), format::count(n.cpus as usize));
                         view! {
-                            <Fact label="Memory"><Meter share=share(n.memory_used as f64, n.memory as f64) text=memory /></Fact>
+                            <Fact label="Memory in use"><Meter share=share(n.memory_used as f64, n.memory as f64) text=memory /></Fact>
                             <Fact label="CPU">{cpus}</Fact>
                             <Fact label="Hosts">{format::count(n.hosts)}</Fact>
                             <Fact label="VMs">{format!("{}, {} running", format::count(n.vms), format::count(n.running))}</Fact>

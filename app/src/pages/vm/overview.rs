@@ -27,7 +27,8 @@ pub fn Overview(row: Memo<Option<Arc<Row<LightVm>>>>, object: Object) -> impl In
             {move || row.get().map(|row| view! { <Hardware row=row full=full.get() /> })}
             <Notes row=row full=full />
             {move || match full.get() {
-                Some(vm) => view! { <Disks vm=vm.clone() object=object /> <Interfaces vm=vm object=object /> }.into_any(),
+                // Called here, not as components, to follow the objects that they look up.
+                Some(vm) => (disks(&vm, object), interfaces(&vm, object)).into_any(),
                 None => view! { <section class="card card--wide"><Skeleton lines=4 /></section> }.into_any(),
             }}
         </div>
@@ -171,10 +172,9 @@ fn Notes(row: Memo<Option<Arc<Row<LightVm>>>>, full: Memo<Option<Arc<Value>>>) -
     }
 }
 
-#[component]
-fn Disks(vm: Arc<Value>, object: Object) -> impl IntoView {
+fn disks(vm: &Value, object: Object) -> AnyView {
     let inventory = use_state().inventory;
-    let mut disks: Vec<(String, Arc<Value>)> = ids(&vm, "$VBDs")
+    let mut disks: Vec<(String, Arc<Value>)> = ids(vm, "$VBDs")
         .iter()
         .filter_map(|id| object.get(id))
         .map(|vbd| (text(&vbd, "position"), vbd))
@@ -244,10 +244,9 @@ fn Disks(vm: Arc<Value>, object: Object) -> impl IntoView {
     .into_any()
 }
 
-#[component]
-fn Interfaces(vm: Arc<Value>, object: Object) -> impl IntoView {
+fn interfaces(vm: &Value, object: Object) -> AnyView {
     let inventory = use_state().inventory;
-    let mut vifs: Vec<Arc<Value>> = ids(&vm, "VIFs").iter().filter_map(|id| object.get(id)).collect();
+    let mut vifs: Vec<Arc<Value>> = ids(vm, "VIFs").iter().filter_map(|id| object.get(id)).collect();
     vifs.sort_by_key(|vif| text(vif, "device").parse::<u32>().unwrap_or(u32::MAX));
     if vifs.is_empty() {
         return view! { <section class="card card--wide"><h2>"Network interfaces"</h2><p class="muted">"This VM has no network interface."</p></section> }.into_any();
