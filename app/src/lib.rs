@@ -4,6 +4,29 @@
 //! Without features this is plain data: the server, the command-line tools and the tests compile it
 //! without Leptos. Nothing here opens a socket on the server's side.
 
+// Views are deep types.
+#![recursion_limit = "512"]
+
 pub mod model;
 pub mod query;
 pub mod rpc;
+
+#[cfg(feature = "ui")]
+pub mod client;
+#[cfg(feature = "ui")]
+pub mod components;
+#[cfg(feature = "ui")]
+pub mod layouts;
+#[cfg(feature = "ui")]
+pub mod pages;
+#[cfg(feature = "ui")]
+pub mod routes;
+#[cfg(feature = "ui")]
+pub mod shell;
+#[cfg(feature = "ui")]
+pub mod state;
+#[cfg(feature = "ui")]
+pub mod ui;
+
+#[cfg(feature = "ui")]
+pub use shell::App;

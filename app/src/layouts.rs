@@ -1,0 +1,4 @@
+//! The frame around every page.
+
+pub mod frame;
+mod shortcuts;

@@ -1,0 +1,14 @@
+//! One module per page.
+
+pub mod host;
+pub mod hosts;
+pub mod not_found;
+pub mod pool;
+pub mod pools;
+pub mod servers;
+pub mod sign_in;
+pub mod tasks;
+pub mod vm;
+pub mod vms;
+
+mod gone;

@@ -1,0 +1,71 @@
+//! Every path of the web client, typed: nothing else spells one.
+
+/// WebSocket endpoint of the JSON-RPC API.
+pub const API: &str = "/api/";
+pub const SIGN_IN: &str = "/signin";
+pub const SIGN_IN_LOCAL: &str = "/signin/local";
+pub const SIGN_OUT: &str = "/signout";
+pub const STYLE_SHEET: &str = "/pkg/xo.css";
+pub const CLIENT_SCRIPT: &str = "/pkg/xo.js";
+pub const CLIENT_MODULE: &str = "/pkg/xo_bg.wasm";
+
+/// A place in the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    Vms,
+    Hosts,
+    Pools,
+    Tasks,
+    Servers,
+    Vm(String),
+    Host(String),
+    Pool(String),
+}
+
+impl Route {
+    pub fn path(&self) -> String {
+        match self {
+            Route::Vms => "/vms".into(),
+            Route::Hosts => "/hosts".into(),
+            Route::Pools => "/pools".into(),
+            Route::Tasks => "/tasks".into(),
+            Route::Servers => "/administration/servers".into(),
+            Route::Vm(id) => format!("/vms/{id}"),
+            Route::Host(id) => format!("/hosts/{id}"),
+            Route::Pool(id) => format!("/pools/{id}"),
+        }
+    }
+
+    /// The path of a tab of this object; the first tab is the object's own path.
+    pub fn tab(&self, tab: &str) -> String {
+        if tab.is_empty() {
+            self.path()
+        } else {
+            format!("{}/{tab}", self.path())
+        }
+    }
+
+    /// The list with that filter.
+    pub fn filtered(&self, filter: &str) -> String {
+        let mut encoded = String::new();
+        for byte in filter.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(byte as char),
+                byte => encoded.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        format!("{}?s={encoded}", self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Route;
+
+    #[test]
+    fn paths() {
+        assert_eq!(Route::Vm("a".into()).tab("snapshots"), "/vms/a/snapshots");
+        assert_eq!(Route::Vm("a".into()).tab(""), "/vms/a");
+        assert_eq!(Route::Vms.filtered("$pool:lab a"), "/vms?s=%24pool%3Alab%20a");
+    }
+}

@@ -1,0 +1,13 @@
+//! Widgets that know no domain type.
+
+pub mod button;
+pub mod dialog;
+pub mod empty;
+pub mod format;
+pub mod icon;
+pub mod inline_edit;
+pub mod keys;
+pub mod menu;
+pub mod meter;
+pub mod tabs;
+pub mod virtual_window;

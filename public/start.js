@@ -1,0 +1,8 @@
+// Starts the client in the page that the server rendered.
+// What Leptos reads at its start; the server's stream may have filled it already.
+globalThis.__RESOLVED_RESOURCES ??= []
+globalThis.__SERIALIZED_ERRORS ??= []
+globalThis.__INCOMPLETE_CHUNKS ??= []
+const { default: init, hydrate } = await import('/pkg/xo.js')
+await init({ module_or_path: '/pkg/xo_bg.wasm' })
+hydrate()
