@@ -4,10 +4,10 @@ use crate::{
     access::Access,
     auth::Accounts,
     config::Config,
+    http::downloads::Downloads,
     inventory,
     persist::{Backend, Store, embedded::Embedded, secrets::Secrets},
     pools::Pools,
-    http::downloads::Downloads,
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
 };
 use anyhow::Context as _;
@@ -119,7 +119,9 @@ impl App {
     pub fn whole_inventory(&self) -> Bytes {
         let mut kept = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         let revision = self.inventory.revision();
-        if let Some((known, json)) = kept.as_ref().and_then(|(known, json)| Some((*known, json.upgrade()?)))
+        if let Some((known, json)) = kept
+            .as_ref()
+            .and_then(|(known, json)| Some((*known, json.upgrade()?)))
             && known == revision
         {
             return Bytes::from_owner(Whole(json));
@@ -160,17 +162,23 @@ async fn first_admin(accounts: &Accounts, config: &Config) -> anyhow::Result<Opt
         return Ok(None);
     }
     let email = config.admin_email.clone();
-    let given = config.admin_password.clone().filter(|password| !password.is_empty());
+    let given = config
+        .admin_password
+        .clone()
+        .filter(|password| !password.is_empty());
     let generated_password = given.is_none().then(generate_password);
     let password = given.or_else(|| generated_password.clone()).unwrap_or_default();
     accounts.create(&email, &password, "admin").await?;
-    Ok(Some(FirstAdmin { email, generated_password }))
+    Ok(Some(FirstAdmin {
+        email,
+        generated_password,
+    }))
 }
 
 /// Five groups of four characters that are not easily taken for one another: about 98 bits.
 fn generate_password() -> String {
     const ALPHABET: &[u8; 30] = b"abcdefghjkmnpqrstuvwxyz2345678";
-    let mut group = || {
+    let group = || {
         let pick = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
         [(); 4].map(|()| pick()).iter().collect::<String>()
     };

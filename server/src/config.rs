@@ -18,13 +18,41 @@ pub struct Setting {
 
 /// Every setting.
 pub const SETTINGS: &[Setting] = &[
-    Setting { key: "listen", variable: "XO_LISTEN", default: "127.0.0.1:8080" },
-    Setting { key: "data_dir", variable: "XO_DATA_DIR", default: "./data" },
-    Setting { key: "admin_email", variable: "XO_ADMIN_EMAIL", default: "admin@admin.net" },
-    Setting { key: "admin_password", variable: "XO_ADMIN_PASSWORD", default: "generated" },
-    Setting { key: "site_dir", variable: "XO_SITE_DIR", default: "the one built into the program" },
-    Setting { key: "log", variable: "XO_LOG", default: "info" },
-    Setting { key: "log_format", variable: "XO_LOG_FORMAT", default: "text" },
+    Setting {
+        key: "listen",
+        variable: "XO_LISTEN",
+        default: "127.0.0.1:8080",
+    },
+    Setting {
+        key: "data_dir",
+        variable: "XO_DATA_DIR",
+        default: "./data",
+    },
+    Setting {
+        key: "admin_email",
+        variable: "XO_ADMIN_EMAIL",
+        default: "admin@admin.net",
+    },
+    Setting {
+        key: "admin_password",
+        variable: "XO_ADMIN_PASSWORD",
+        default: "generated",
+    },
+    Setting {
+        key: "site_dir",
+        variable: "XO_SITE_DIR",
+        default: "the one built into the program",
+    },
+    Setting {
+        key: "log",
+        variable: "XO_LOG",
+        default: "info",
+    },
+    Setting {
+        key: "log_format",
+        variable: "XO_LOG_FORMAT",
+        default: "text",
+    },
 ];
 
 #[derive(Clone, Debug)]
@@ -77,7 +105,8 @@ pub struct Settings {
 
 impl Settings {
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
     }
 
@@ -96,7 +125,9 @@ impl Settings {
 
     pub fn into_config(self) -> Config {
         Config {
-            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            listen: self
+                .listen
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
             admin_email: self.admin_email.unwrap_or_else(|| "admin@admin.net".to_owned()),
             admin_password: self.admin_password,
@@ -113,10 +144,17 @@ mod tests {
 
     #[test]
     fn the_first_that_is_set_wins_and_unknown_keys_are_refused() {
-        let file: Settings = toml::from_str("listen = \"0.0.0.0:80\"\nadmin_email = \"ops@example.net\"").expect("valid");
-        let line = Settings { admin_email: Some("me@example.net".to_owned()), ..Settings::default() };
+        let file: Settings =
+            toml::from_str("listen = \"0.0.0.0:80\"\nadmin_email = \"ops@example.net\"").expect("valid");
+        let line = Settings {
+            admin_email: Some("me@example.net".to_owned()),
+            ..Settings::default()
+        };
         let config = line.or(file).into_config();
-        assert_eq!((config.listen.port(), config.admin_email.as_str()), (80, "me@example.net"));
+        assert_eq!(
+            (config.listen.port(), config.admin_email.as_str()),
+            (80, "me@example.net")
+        );
         let error = toml::from_str::<Settings>("lisen = \"x\"").expect_err("a typing error");
         assert!(error.to_string().contains("lisen"), "{error}");
     }

@@ -75,7 +75,9 @@ fn main() -> anyhow::Result<()> {
 fn start_log(config: &Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
         .with_context(|| format!("{:?} is not a log filter", config.log))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -93,8 +95,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
     println!("Xen Orchestra is at http://{address}/");
     if let Some(admin) = first_admin {
         match admin.generated_password {
-            Some(password) => println!("The first administrator: {} with password {password}\nIt is not shown again.", admin.email),
-            None => println!("The first administrator: {} with the password that was given", admin.email),
+            Some(password) => println!(
+                "The first administrator: {} with password {password}\nIt is not shown again.",
+                admin.email
+            ),
+            None => println!(
+                "The first administrator: {} with the password that was given",
+                admin.email
+            ),
         }
     }
     app.start();

@@ -33,18 +33,28 @@ fn read(path: &str, site_dir: Option<&Path>) -> Option<Cow<'static, [u8]>> {
 /// The best form of a file that the client accepts.
 fn find(path: &str, accepted: &str, site_dir: Option<&Path>) -> Option<Asset> {
     for (encoding, ending) in [("br", ".br"), ("gzip", ".gz")] {
-        let accepts = accepted.split(',').any(|token| token.trim().split(';').next() == Some(encoding));
+        let accepts = accepted
+            .split(',')
+            .any(|token| token.trim().split(';').next() == Some(encoding));
         if accepts && let Some(content) = read(&format!("{path}{ending}"), site_dir) {
-            return Some(Asset { content, encoding: Some(encoding) });
+            return Some(Asset {
+                content,
+                encoding: Some(encoding),
+            });
         }
     }
-    read(path, site_dir).map(|content| Asset { content, encoding: None })
+    read(path, site_dir).map(|content| Asset {
+        content,
+        encoding: None,
+    })
 }
 
 /// A path below the site that climbs nowhere.
 fn clean(path: &str) -> Option<PathBuf> {
     let path = Path::new(path.trim_start_matches('/'));
-    path.components().all(|part| matches!(part, Component::Normal(_))).then(|| path.to_owned())
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_)))
+        .then(|| path.to_owned())
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -66,7 +76,12 @@ fn content_type(path: &str) -> &'static str {
 pub fn serve(path: &str, headers: &HeaderMap, site_dir: Option<&Path>) -> Option<Response<Body>> {
     let path = clean(path)?;
     let path = path.to_str().filter(|path| path.contains('.'))?;
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let asset = find(path, header(header::ACCEPT_ENCODING), site_dir)?;
     let tag = entity_tag(&asset.content);
     let mut response = Response::builder()
@@ -75,7 +90,10 @@ pub fn serve(path: &str, headers: &HeaderMap, site_dir: Option<&Path>) -> Option
         .header(header::CACHE_CONTROL, "no-cache")
         .header(header::VARY, "accept-encoding")
         .header(header::ETAG, &tag);
-    if header(header::IF_NONE_MATCH).split(',').any(|known| known.trim() == tag) {
+    if header(header::IF_NONE_MATCH)
+        .split(',')
+        .any(|known| known.trim() == tag)
+    {
         return response.status(StatusCode::NOT_MODIFIED).body(Body::empty()).ok();
     }
     if let Some(encoding) = asset.encoding {
@@ -103,7 +121,10 @@ mod tests {
     fn no_path_leaves_the_site() {
         for path in ["/../etc/passwd.txt", "/pkg/../../x.js", "//etc/x.conf"] {
             let cleaned = clean(path);
-            assert!(cleaned.is_none_or(|path| path.is_relative() && !path.to_string_lossy().contains("..")), "{path}");
+            assert!(
+                cleaned.is_none_or(|path| path.is_relative() && !path.to_string_lossy().contains("..")),
+                "{path}"
+            );
         }
         assert_eq!(clean("/pkg/xo.js"), Some(PathBuf::from("pkg/xo.js")));
     }

@@ -7,15 +7,24 @@ pub const RETURN_TO: &str = "return-url";
 
 /// The value of a cookie.
 pub fn get(headers: &HeaderMap, name: &str) -> Option<String> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"').to_owned())
+    let cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.trim_matches('"').to_owned())
 }
 
 /// A cookie that scripts cannot read and other sites cannot send along. Without `max_age` it ends with
 /// the browser.
 pub fn set(name: &str, value: &str, max_age_s: Option<i64>) -> Option<HeaderValue> {
-    let age = max_age_s.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+    let age = max_age_s
+        .map(|seconds| format!("; Max-Age={seconds}"))
+        .unwrap_or_default();
     HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}")).ok()
 }
 
@@ -25,10 +34,16 @@ pub fn clear(name: &str) -> Option<HeaderValue> {
 
 /// Whether the request comes from a page of this server, or from no page at all.
 pub fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     match (text(header::ORIGIN), text(header::HOST)) {
         (None, _) => true,
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
+        (Some(origin), Some(host)) => origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority == host),
         (Some(_), None) => false,
     }
 }
@@ -38,7 +53,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -50,9 +68,17 @@ mod tests {
 
     #[test]
     fn another_site_is_another_origin() {
-        let of = |origin| is_same_origin(&headers(&[(header::HOST, "xo.example:8080"), (header::ORIGIN, origin)]));
+        let of = |origin| {
+            is_same_origin(&headers(&[
+                (header::HOST, "xo.example:8080"),
+                (header::ORIGIN, origin),
+            ]))
+        };
         assert!(of("http://xo.example:8080") && of("https://xo.example:8080"));
         assert!(!of("http://xo.example") && !of("https://evil.example") && !of("null"));
-        assert!(is_same_origin(&headers(&[(header::HOST, "x")])), "a program sends no origin");
+        assert!(
+            is_same_origin(&headers(&[(header::HOST, "x")])),
+            "a program sends no origin"
+        );
     }
 }

@@ -38,19 +38,33 @@ impl Downloads {
         let now = Instant::now();
         offers.retain(|_, offer| offer.until > now);
         if offers.len() >= MAX_OFFERS {
-            let oldest = offers.iter().min_by_key(|(_, offer)| offer.until).map(|(token, _)| token.clone());
+            let oldest = offers
+                .iter()
+                .min_by_key(|(_, offer)| offer.until)
+                .map(|(token, _)| token.clone());
             oldest.and_then(|token| offers.remove(&token));
         }
         let path = match name {
             Some(name) => format!("/api/{token}/{name}"),
             None => format!("/api/{token}"),
         };
-        offers.insert(token, Offer { content_type, parts, until: now + KEPT });
+        offers.insert(
+            token,
+            Offer {
+                content_type,
+                parts,
+                until: now + KEPT,
+            },
+        );
         path
     }
 
     fn take(&self, token: &str) -> Option<Offer> {
-        let offer = self.offers.lock().unwrap_or_else(PoisonError::into_inner).remove(token)?;
+        let offer = self
+            .offers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(token)?;
         (offer.until > Instant::now()).then_some(offer)
     }
 }
@@ -65,8 +79,10 @@ pub async fn take(State(app): State<Arc<App>>, Path(path): Path<Token>) -> Respo
         Some(offer) => {
             let length: usize = offer.parts.iter().map(Bytes::len).sum();
             let parts = offer.parts.into_iter().map(Ok::<_, std::convert::Infallible>);
-            let headers =
-                [(header::CONTENT_TYPE, offer.content_type.to_owned()), (header::CONTENT_LENGTH, length.to_string())];
+            let headers = [
+                (header::CONTENT_TYPE, offer.content_type.to_owned()),
+                (header::CONTENT_LENGTH, length.to_string()),
+            ];
             (headers, Body::from_stream(futures_util::stream::iter(parts))).into_response()
         }
         None => (StatusCode::NOT_FOUND, "this link was used, or has expired\n").into_response(),

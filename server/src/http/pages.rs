@@ -55,29 +55,49 @@ pub async fn sign_in_local(
         return (StatusCode::FORBIDDEN, "the form comes from another site\n").into_response();
     }
     let Ok(Form(form)) = form else {
-        return sign_in_page(StatusCode::BAD_REQUEST, Some("Enter a user name and a password."), "");
+        return sign_in_page(
+            StatusCode::BAD_REQUEST,
+            Some("Enter a user name and a password."),
+            "",
+        );
     };
-    let user_id = match app.accounts.sign_in_with_password(&form.username, &form.password).await {
+    let user_id = match app
+        .accounts
+        .sign_in_with_password(&form.username, &form.password)
+        .await
+    {
         Ok(signed_in) => signed_in.user_id,
         Err(error) => {
             let (status, text) = match error {
-                SignInError::InvalidCredentials | SignInError::EmptyPassword => {
-                    (StatusCode::UNAUTHORIZED, "The user name or the password is not right.")
-                }
-                SignInError::TooFast => {
-                    (StatusCode::TOO_MANY_REQUESTS, "Too many attempts for this user name. Wait a moment, then try again.")
-                }
+                SignInError::InvalidCredentials | SignInError::EmptyPassword => (
+                    StatusCode::UNAUTHORIZED,
+                    "The user name or the password is not right.",
+                ),
+                SignInError::TooFast => (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "Too many attempts for this user name. Wait a moment, then try again.",
+                ),
                 SignInError::Store(error) => {
                     tracing::error!(%error, "a sign-in failed for want of the store");
-                    (StatusCode::SERVICE_UNAVAILABLE, "The server cannot read its accounts at the moment.")
+                    (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "The server cannot read its accounts at the moment.",
+                    )
                 }
             };
             tracing::info!(%address, user = %form.username, %status, "sign-in refused");
             return sign_in_page(status, Some(text), &form.username);
         }
     };
-    let validity_ms = if form.remember_me.is_some() { DEFAULT_VALIDITY_MS } else { SESSION_VALIDITY_MS };
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let validity_ms = if form.remember_me.is_some() {
+        DEFAULT_VALIDITY_MS
+    } else {
+        SESSION_VALIDITY_MS
+    };
+    let agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default();
     let token = NewToken {
         user_id,
         validity_ms: Some(validity_ms),
@@ -88,24 +108,41 @@ pub async fn sign_in_local(
         Ok(secret) => secret,
         Err(error) => {
             tracing::error!(%error, "a token could not be kept");
-            return sign_in_page(StatusCode::SERVICE_UNAVAILABLE, Some("The server cannot keep your sign-in at the moment."), &form.username);
+            return sign_in_page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some("The server cannot keep your sign-in at the moment."),
+                &form.username,
+            );
         }
     };
     let age = form.remember_me.is_some().then_some(validity_ms / 1000);
-    let target = cookies::get(&headers, cookies::RETURN_TO).filter(|path| is_local(path)).unwrap_or_else(|| "/".to_owned());
+    let target = cookies::get(&headers, cookies::RETURN_TO)
+        .filter(|path| is_local(path))
+        .unwrap_or_else(|| "/".to_owned());
     let mut response = Redirect::to(&target).into_response();
-    append(&mut response, [cookies::set(cookies::TOKEN, &secret, age), cookies::clear(cookies::RETURN_TO)]);
+    append(
+        &mut response,
+        [
+            cookies::set(cookies::TOKEN, &secret, age),
+            cookies::clear(cookies::RETURN_TO),
+        ],
+    );
     response
 }
 
 /// A path on this server, not another server in disguise.
 fn is_local(path: &str) -> bool {
-    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.bytes().all(|byte| byte > b' ')
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && path.bytes().all(|byte| byte > b' ')
 }
 
 pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     // A link on another site must not sign anybody out.
-    let from_elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let from_elsewhere = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site");
     if from_elsewhere || !cookies::is_same_origin(&headers) {
         return (StatusCode::FORBIDDEN, "the request comes from another site\n").into_response();
     }
@@ -142,20 +179,31 @@ pub async fn site(
         return (StatusCode::NOT_FOUND, "not found\n").into_response();
     }
     let signed_in = match cookies::get(request.headers(), cookies::TOKEN) {
-        Some(secret) => app.accounts.sign_in_with_token(&secret, &address.ip().to_string()).await.is_ok(),
+        Some(secret) => app
+            .accounts
+            .sign_in_with_token(&secret, &address.ip().to_string())
+            .await
+            .is_ok(),
         None => false,
     };
     if !signed_in {
         let wanted = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let mut response = (StatusCode::FOUND, [(header::LOCATION, "/signin")]).into_response();
         let remembered = (wanted != "/" && is_local(wanted) && !wanted.contains(';')).then_some(wanted);
-        append(&mut response, [remembered.and_then(|path| cookies::set(cookies::RETURN_TO, path, Some(600)))]);
+        append(
+            &mut response,
+            [remembered.and_then(|path| cookies::set(cookies::RETURN_TO, path, Some(600)))],
+        );
         return response;
     }
-    let options = leptos::prelude::LeptosOptions::builder().output_name("xo").build();
+    let options = leptos::prelude::LeptosOptions::builder()
+        .output_name("xo")
+        .build();
     let render = leptos_axum::render_app_to_stream(move || app::shell::shell(options.clone()));
     let mut response = render(request).await;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -166,7 +214,13 @@ mod tests {
     #[test]
     fn only_paths_of_ours_are_returned_to() {
         assert!(is_local("/vms?s=power_state:Running"));
-        for path in ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb", ""] {
+        for path in [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/a\r\nb",
+            "",
+        ] {
             assert!(!is_local(path), "{path}");
         }
     }

@@ -26,7 +26,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
     let connections = tokio_util::task::TaskTracker::new();
     loop {
         // The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
             accepted = listener.accept() => accepted,

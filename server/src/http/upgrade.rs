@@ -23,7 +23,11 @@ pub async fn websocket(
     // No query, as in today's product: whoever adds one means something that we do not do.
     let key = accept_key(request.headers()).filter(|_| request.uri().query().is_none());
     let Some(accept) = key else {
-        return (StatusCode::UPGRADE_REQUIRED, [(header::UPGRADE, "websocket")], "a WebSocket is served here\n")
+        return (
+            StatusCode::UPGRADE_REQUIRED,
+            [(header::UPGRADE, "websocket")],
+            "a WebSocket is served here\n",
+        )
             .into_response();
     };
     if app.connections.len() >= MAX_CONNECTIONS {
@@ -50,11 +54,19 @@ pub async fn websocket(
 /// The answer to a valid handshake (RFC 6455 section 4.2).
 fn accept_key(headers: &HeaderMap) -> Option<String> {
     let has = |name, wanted: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| {
+                value
+                    .split(',')
+                    .any(|token| token.trim().eq_ignore_ascii_case(wanted))
+            })
     };
-    let valid = has(header::UPGRADE, "websocket") && has(header::CONNECTION, "upgrade") && has(header::SEC_WEBSOCKET_VERSION, "13");
+    let valid = has(header::UPGRADE, "websocket")
+        && has(header::CONNECTION, "upgrade")
+        && has(header::SEC_WEBSOCKET_VERSION, "13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| valid)?;
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
@@ -78,7 +90,10 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        assert_eq!(accept_key(&headers).as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(
+            accept_key(&headers).as_deref(),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
         headers.remove(header::UPGRADE);
         assert_eq!(accept_key(&headers), None);
     }

@@ -234,7 +234,10 @@ pub fn convert(context: &Context<'_>, reference: &OpaqueRef, record: &Record) ->
         Record::UsbGroup(group) => plain(Type::UsbGroup).full(device::usb_group(context, group)),
         Record::Message(message) => {
             let about = message.obj_uuid.clone();
-            Converted { about, ..plain(Type::Message).full(activity::message(message)) }
+            Converted {
+                about,
+                ..plain(Type::Message).full(activity::message(message))
+            }
         }
         Record::Task(task) => plain(Type::Task)
             .light(activity::task(context, reference, task), |head, object| {
@@ -287,6 +290,7 @@ impl Builder<'_, '_> {
             kind: self.kind,
             json,
             light: None,
+            about: None,
         }
     }
 
@@ -304,6 +308,7 @@ impl Builder<'_, '_> {
             kind: self.kind,
             json,
             light: Some(light),
+            about: None,
         }
     }
 }

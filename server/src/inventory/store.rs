@@ -137,27 +137,56 @@ impl Store {
         (inner.revision, inner.objects.values().cloned().collect())
     }
 
-    pub fn since(&self, revision: u64) -> Delta {
+    /// Messages about the object of this uuid.
+    pub fn messages(&self, about: &str) -> Vec<Arc<Object>> {
         let inner = self.read();
-        let after = revision.saturating_add(1);
-        let changed = inner
-            .by_revision
-            .range(after..)
-            .filter_map(|(_, id)| inner.objects.get(id).cloned())
-            .collect();
-        let first = inner
-            .removals
-            .partition_point(|(removed, _)| *removed <= revision);
+        let ids = inner.messages.get(about).into_iter().flatten();
+        ids.filter_map(|id| inner.objects.get(id).cloned()).collect()
+    }
+
+    pub fn since(&self, revision: u64) -> Delta {
+        self.between(revision, u64::MAX, |_| 0, usize::MAX)
+    }
+
+    /// What changed after `from` and up to `upto`; stops early when the weights of the changed objects add
+    /// up to `limit`. The delta's revision tells how far it came.
+    pub fn between(&self, from: u64, upto: u64, weight: impl Fn(&Object) -> usize, limit: usize) -> Delta {
+        let inner = self.read();
+        let incomplete = from < inner.forgotten || from > inner.revision;
+        let upto = upto.min(inner.revision);
+        if from >= upto {
+            return Delta {
+                revision: upto,
+                incomplete,
+                ..Delta::default()
+            };
+        }
+        let (mut changed, mut total, mut reached) = (Vec::new(), 0usize, upto);
+        for (&revision, id) in inner.by_revision.range(from + 1..=upto) {
+            if total >= limit {
+                reached = revision - 1;
+                break;
+            }
+            if let Some(object) = inner.objects.get(id) {
+                total = total.saturating_add(weight(object));
+                changed.push(object.clone());
+            }
+        }
+        let first = inner.removals.partition_point(|(removed, _)| *removed <= from);
         let gone = inner
             .removals
             .range(first..)
+            .take_while(|(removed, _)| *removed <= reached);
+        let gone = gone
             .map(|(_, id)| id)
-            .filter(|id| !inner.objects.contains_key(*id));
+            .filter(|id| !inner.objects.contains_key(*id))
+            .cloned()
+            .collect();
         Delta {
-            revision: inner.revision,
+            revision: reached,
             changed,
-            gone: gone.cloned().collect(),
-            incomplete: revision < inner.forgotten || revision > inner.revision,
+            gone,
+            incomplete,
         }
     }
 

@@ -25,7 +25,8 @@ struct Plan {
 
 pub async fn delete(vm: &VmHandle, delete: Delete) -> Result<(), Failure> {
     let is_default = vm.read(|vm| {
-        vm.is_default_template == Some(true) || super::map_entry(&vm.other_config, "default_template").as_deref() == Some("true")
+        vm.is_default_template == Some(true)
+            || super::map_entry(&vm.other_config, "default_template").as_deref() == Some("true")
     });
     if is_default == Some(true) && !delete.force_default_template {
         return Err(incorrect_state(&vm.object.id, "isDefaultTemplate", json!(true), json!(false)).into());
@@ -34,17 +35,22 @@ pub async fn delete(vm: &VmHandle, delete: Delete) -> Result<(), Failure> {
         if !delete.force_blocked {
             return Err(forbidden_operation("destroy", &reason).into());
         }
-        vm.call("remove_from_blocked_operations", &[json!("destroy")]).await?;
+        vm.call("remove_from_blocked_operations", &[json!("destroy")])
+            .await?;
     }
     if is_default == Some(true) {
         vm.call("set_is_default_template", &[json!(false)]).await?;
     }
-    let plan = vm.pool.with_records(|cache| plan(cache, &vm.object.reference, delete.with_disks));
+    let plan = vm
+        .pool
+        .with_records(|cache| plan(cache, &vm.object.reference, delete.with_disks));
     for (reference, running) in &plan.vms {
         if *running {
             vm.pool.run("VM.hard_shutdown", &[json!(reference)]).await?;
         }
-        vm.pool.call("VM.set_is_a_template", &[json!(reference), json!(false)]).await?;
+        vm.pool
+            .call("VM.set_is_a_template", &[json!(reference), json!(false)])
+            .await?;
         vm.pool.run("VM.destroy", &[json!(reference)]).await?;
     }
     let mut failed = None;
@@ -67,14 +73,29 @@ pub async fn delete(vm: &VmHandle, delete: Delete) -> Result<(), Failure> {
 fn plan(cache: &Cache, main: &OpaqueRef, with_disks: bool) -> Plan {
     let main: Ref<Vm> = Ref::new(main.clone());
     let snapshots = cache.get(&main).and_then(|vm| vm.snapshots.as_ref());
-    let order: Vec<Ref<Vm>> = snapshots.into_iter().flat_map(|snapshots| snapshots.iter().cloned()).chain([main]).collect();
+    let order: Vec<Ref<Vm>> = snapshots
+        .into_iter()
+        .flat_map(|snapshots| snapshots.iter().cloned())
+        .chain([main])
+        .collect();
     let doomed: FxHashSet<&OpaqueRef> = order.iter().map(|vm| &**vm).collect();
     let mut disks = Vec::new();
     for vm in order.iter().filter_map(|vm| cache.get(vm)) {
-        for vbd in vm.VBDs.iter().flat_map(|vbds| vbds.iter()).filter_map(|vbd| cache.get(vbd)) {
-            let Some(disk) = vbd.VDI.clone().filter(|_| vbd.r#type.as_deref() != Some("CD")) else { continue };
+        for vbd in vm
+            .VBDs
+            .iter()
+            .flat_map(|vbds| vbds.iter())
+            .filter_map(|vbd| cache.get(vbd))
+        {
+            let Some(disk) = vbd.VDI.clone().filter(|_| vbd.r#type.as_deref() != Some("CD")) else {
+                continue;
+            };
             let shared = cache.get(&disk).is_none_or(|vdi| {
-                let users = vdi.VBDs.iter().flat_map(|vbds| vbds.iter()).filter_map(|vbd| cache.get(vbd)?.VM.clone());
+                let users = vdi
+                    .VBDs
+                    .iter()
+                    .flat_map(|vbds| vbds.iter())
+                    .filter_map(|vbd| cache.get(vbd)?.VM.clone());
                 users.into_iter().any(|user| !doomed.contains(&*user))
             });
             if with_disks && !shared && !disks.contains(&disk) {
@@ -85,7 +106,10 @@ fn plan(cache: &Cache, main: &OpaqueRef, with_disks: bool) -> Plan {
     let vms = order
         .iter()
         .map(|reference| {
-            let state = cache.get(reference).and_then(|vm| vm.power_state.as_deref()).unwrap_or("Halted");
+            let state = cache
+                .get(reference)
+                .and_then(|vm| vm.power_state.as_deref())
+                .unwrap_or("Halted");
             (reference.clone(), state != "Halted")
         })
         .collect();

@@ -30,10 +30,16 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
         "id" => Ok(()),
         "name_label" | "name_description" | "PV_args" => set_text(vm, field, value).await,
         "hasVendorDevice" => {
-            set(vm, "has_vendor_device", value, |vm| vm.has_vendor_device.map(Value::from)).await
+            set(vm, "has_vendor_device", value, |vm| {
+                vm.has_vendor_device.map(Value::from)
+            })
+            .await
         }
         "high_availability" => {
-            set(vm, "ha_restart_priority", value, |vm| vm.ha_restart_priority.as_deref().map(Value::from)).await
+            set(vm, "ha_restart_priority", value, |vm| {
+                vm.ha_restart_priority.as_deref().map(Value::from)
+            })
+            .await
         }
         "startDelay" => set(vm, "start_delay", value, |vm| vm.start_delay.map(Value::from)).await,
         "affinityHost" => set_reference(vm, "affinity", links.affinity_host.as_ref()).await,
@@ -47,18 +53,37 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
         "nicType" => entry(vm, "platform", "nic_type", text_of(value)).await,
         "vga" => match value.as_str() {
             Some("std" | "cirrus") => entry(vm, "platform", "vga", text_of(value)).await,
-            _ => Err(invalid_param("/vga", "the different values that the VGA can take are: std,cirrus").into()),
+            _ => Err(invalid_param(
+                "/vga",
+                "the different values that the VGA can take are: std,cirrus",
+            )
+            .into()),
         },
         "videoram" => match value.as_u64() {
             Some(1 | 2 | 4 | 8 | 16) => entry(vm, "platform", "videoram", text_of(value)).await,
-            _ => Err(invalid_param("/videoram", "the different values that the video RAM can take are: 1,2,4,8,16").into()),
+            _ => Err(invalid_param(
+                "/videoram",
+                "the different values that the video RAM can take are: 1,2,4,8,16",
+            )
+            .into()),
         },
         "coresPerSocket" => set_cores_per_socket(vm, text_of(value)).await,
         "cpuCap" => entry(vm, "VCPUs_params", "cap", text_of(value)).await,
         "cpuWeight" => entry(vm, "VCPUs_params", "weight", text_of(value)).await,
         "cpuMask" => {
-            let mask: Vec<String> = value.as_array().into_iter().flatten().map(Value::to_string).collect();
-            entry(vm, "VCPUs_params", "mask", Some(mask.join(",")).filter(|mask| !mask.is_empty())).await
+            let mask: Vec<String> = value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(Value::to_string)
+                .collect();
+            entry(
+                vm,
+                "VCPUs_params",
+                "mask",
+                Some(mask.join(",")).filter(|mask| !mask.is_empty()),
+            )
+            .await
         }
         "hvmBootFirmware" => set_firmware(vm, text_of(value)).await,
         "virtualizationMode" => set_mode(vm, value.as_str().unwrap_or_default()).await,
@@ -73,7 +98,11 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
         }
         "xenStoreData" => {
             for (key, value) in value.as_object().into_iter().flatten() {
-                let key = if key.starts_with("vm-data/") { key.clone() } else { format!("vm-data/{key}") };
+                let key = if key.starts_with("vm-data/") {
+                    key.clone()
+                } else {
+                    format!("vm-data/{key}")
+                };
                 entry(vm, "xenstore_data", &key, text_of(value)).await?;
             }
             Ok(())
@@ -84,7 +113,12 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
         "memory" => set_memory(vm, bytes(value, "/memory")?).await,
         "memoryMin" => set_memory_min(vm, bytes(value, "/memoryMin")?).await,
         "memoryMax" => set_memory_max(vm, bytes(value, "/memoryMax")?).await,
-        "memoryStaticMax" => Ok(vm.call("set_memory_static_max", &[json!(bytes(value, "/memoryStaticMax")?)]).await?),
+        "memoryStaticMax" => Ok(vm
+            .call(
+                "set_memory_static_max",
+                &[json!(bytes(value, "/memoryStaticMax")?)],
+            )
+            .await?),
         // Self-service comes with resource sets.
         "resourceSet" | "share" => Err(RpcError::new(ErrorCode::NOT_IMPLEMENTED, "not implemented").into()),
         other => Err(invalid_param(&format!("/{other}"), "unknown property").into()),
@@ -117,9 +151,15 @@ async fn set_text(vm: &VmHandle, field: &str, value: &Value) -> Edited {
     .await
 }
 
-async fn set(vm: &VmHandle, field: &str, value: &Value, present: impl FnOnce(&Vm) -> Option<Value>) -> Edited {
+async fn set(
+    vm: &VmHandle,
+    field: &str,
+    value: &Value,
+    present: impl FnOnce(&Vm) -> Option<Value>,
+) -> Edited {
     if vm.read(present).flatten().as_ref() != Some(value) {
-        vm.call(&format!("set_{field}"), std::slice::from_ref(value)).await?;
+        vm.call(&format!("set_{field}"), std::slice::from_ref(value))
+            .await?;
     }
     Ok(())
 }
@@ -158,8 +198,18 @@ async fn set_auto_poweron(vm: &VmHandle, on: bool) -> Edited {
         (!allowed).then(|| reference.clone())
     });
     if let Some(pool) = pool {
-        vm.pool.call("pool.remove_from_other_config", &[json!(pool), json!("auto_poweron")]).await?;
-        vm.pool.call("pool.add_to_other_config", &[json!(pool), json!("auto_poweron"), json!("true")]).await?;
+        vm.pool
+            .call(
+                "pool.remove_from_other_config",
+                &[json!(pool), json!("auto_poweron")],
+            )
+            .await?;
+        vm.pool
+            .call(
+                "pool.add_to_other_config",
+                &[json!(pool), json!("auto_poweron"), json!("true")],
+            )
+            .await?;
     }
     Ok(())
 }
@@ -168,7 +218,9 @@ async fn set_auto_poweron(vm: &VmHandle, on: bool) -> Edited {
 async fn set_cores_per_socket(vm: &VmHandle, cores: Option<String>) -> Edited {
     let platform = vm.read(|vm| {
         let entries = vm.platform.iter().flat_map(|platform| platform.iter());
-        entries.map(|(key, value)| (key.to_owned(), Value::from(value))).collect::<Map<String, Value>>()
+        entries
+            .map(|(key, value)| (key.to_owned(), Value::from(value)))
+            .collect::<Map<String, Value>>()
     });
     let mut platform = platform.unwrap_or_default();
     match cores {
@@ -184,14 +236,23 @@ async fn set_firmware(vm: &VmHandle, firmware: Option<String>) -> Edited {
     {
         return Err(invalid_param("/hvmBootFirmware", "the firmware is either bios or uefi").into());
     }
-    vm.set_entry("HVM_boot_params", "firmware", firmware.as_deref()).await?;
-    let model = if firmware.as_deref() == Some("uefi") { "qemu-upstream-uefi" } else { "qemu-upstream-compat" };
+    vm.set_entry("HVM_boot_params", "firmware", firmware.as_deref())
+        .await?;
+    let model = if firmware.as_deref() == Some("uefi") {
+        "qemu-upstream-uefi"
+    } else {
+        "qemu-upstream-compat"
+    };
     entry(vm, "platform", "device-model", Some(model.to_owned())).await
 }
 
 async fn set_mode(vm: &VmHandle, mode: &str) -> Edited {
     if !matches!(mode, "pv" | "hvm") {
-        return Err(invalid_param("/virtualizationMode", "the virtualization mode is either pv or hvm").into());
+        return Err(invalid_param(
+            "/virtualizationMode",
+            "the virtualization mode is either pv or hvm",
+        )
+        .into());
     }
     match vm.call("set_domain_type", &[json!(mode)]).await {
         Err(CallError::Fault(fault)) if fault.is("MESSAGE_METHOD_UNKNOWN") => {
@@ -204,14 +265,20 @@ async fn set_mode(vm: &VmHandle, mode: &str) -> Edited {
 
 /// Only the user is taken; the rest of what was noted stays.
 async fn set_creation(vm: &VmHandle, value: &Value) -> Edited {
-    let Some(user) = value.get("user").and_then(Value::as_str) else { return Ok(()) };
+    let Some(user) = value.get("user").and_then(Value::as_str) else {
+        return Ok(());
+    };
     let noted = vm.read(|vm| {
         let key = format!("xo:{}", vm.uuid.as_deref()?.get(..8)?);
         let text = map_entry(&vm.other_config, &key);
         Some((key, text))
     });
-    let Some((key, text)) = noted.flatten() else { return Ok(()) };
-    let mut data: Value = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({}));
+    let Some((key, text)) = noted.flatten() else {
+        return Ok(());
+    };
+    let mut data: Value = text
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_else(|| json!({}));
     if !data.is_object() {
         data = json!({});
     }
@@ -221,7 +288,9 @@ async fn set_creation(vm: &VmHandle, value: &Value) -> Edited {
 
 fn integer(value: &Value, path: &str) -> Result<i64, Failure> {
     let number = value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
-    number.filter(|&number| number > 0).ok_or_else(|| invalid_param(path, "must be a positive integer").into())
+    number
+        .filter(|&number| number > 0)
+        .ok_or_else(|| invalid_param(path, "must be a positive integer").into())
 }
 
 /// A number of bytes, or a text such as `2 GiB`.
@@ -232,12 +301,15 @@ fn bytes(value: &Value, path: &str) -> Result<i64, Failure> {
         _ => None,
     };
     let size = read.filter(|&size| size >= 0.0 && size < 9e15);
-    size.map(|size| size as i64).ok_or_else(|| invalid_param(path, "must be a size in bytes, or such as 2 GiB").into())
+    size.map(|size| size as i64)
+        .ok_or_else(|| invalid_param(path, "must be a size in bytes, or such as 2 GiB").into())
 }
 
 fn read_size(text: &str) -> Option<f64> {
     let text = text.trim();
-    let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = unit.trim().trim_end_matches(['b', 'B']);
     let (prefix, base) = match unit.strip_suffix('i') {
@@ -281,8 +353,13 @@ async fn set_cpus_max(vm: &VmHandle, max: i64) -> Edited {
 /// Static minimum, dynamic minimum and maximum, static maximum.
 fn limits(vm: &VmHandle) -> [i64; 4] {
     let read = vm.read(|vm| {
-        [vm.memory_static_min, vm.memory_dynamic_min, vm.memory_dynamic_max, vm.memory_static_max]
-            .map(|limit| limit.unwrap_or(0))
+        [
+            vm.memory_static_min,
+            vm.memory_dynamic_min,
+            vm.memory_dynamic_max,
+            vm.memory_static_max,
+        ]
+        .map(|limit| limit.unwrap_or(0))
     });
     read.unwrap_or_default()
 }
@@ -293,7 +370,12 @@ async fn set_memory(vm: &VmHandle, memory: i64) -> Edited {
         return set_memory_max(vm, memory).await;
     }
     // XAPI's order: static minimum, static maximum, dynamic minimum, dynamic maximum.
-    let limits = [json!(static_min.min(memory)), json!(memory), json!(memory), json!(memory)];
+    let limits = [
+        json!(static_min.min(memory)),
+        json!(memory),
+        json!(memory),
+        json!(memory),
+    ];
     Ok(vm.call("set_memory_limits", &limits).await?)
 }
 
@@ -309,7 +391,9 @@ async fn set_memory_max(vm: &VmHandle, maximum: i64) -> Edited {
     let [static_min, dynamic_min, _, static_max] = limits(vm);
     let minimum = dynamic_min.min(maximum);
     if is_running(vm) {
-        let set = vm.call("set_memory_dynamic_range", &[json!(minimum), json!(maximum)]).await;
+        let set = vm
+            .call("set_memory_dynamic_range", &[json!(minimum), json!(maximum)])
+            .await;
         return match set {
             Err(CallError::Fault(fault)) if fault.is("MEMORY_CONSTRAINT_VIOLATION") => {
                 Err(Failure::internal("Cannot change memory on running VM"))
@@ -318,7 +402,12 @@ async fn set_memory_max(vm: &VmHandle, maximum: i64) -> Edited {
         };
     }
     // XAPI's order: static minimum, static maximum, dynamic minimum, dynamic maximum.
-    let limits = [json!(static_min.min(minimum)), json!(static_max.max(maximum)), json!(minimum), json!(maximum)];
+    let limits = [
+        json!(static_min.min(minimum)),
+        json!(static_max.max(maximum)),
+        json!(minimum),
+        json!(maximum),
+    ];
     Ok(vm.call("set_memory_limits", &limits).await?)
 }
 
@@ -328,7 +417,13 @@ mod tests {
 
     #[test]
     fn sizes_as_people_write_them() {
-        for (text, size) in [("1024", 1024.0), ("2 GiB", 2147483648.0), ("1.5KiB", 1536.0), ("1 MB", 1e6), ("3T", 3e12)] {
+        for (text, size) in [
+            ("1024", 1024.0),
+            ("2 GiB", 2147483648.0),
+            ("1.5KiB", 1536.0),
+            ("1 MB", 1e6),
+            ("3T", 3e12),
+        ] {
             assert_eq!(read_size(text), Some(size), "{text}");
         }
         assert_eq!(read_size("much"), None);

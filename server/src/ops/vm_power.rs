@@ -32,7 +32,10 @@ pub async fn start(vm: &VmHandle, start: Start) -> Result<(), Failure> {
     }
     let operation = if start.host.is_some() { "start_on" } else { "start" };
     let started = unblocked(vm, operation, start.force, async || match &start.host {
-        Some(host) => vm.run("start_on", &[json!(host), json!(false), json!(false)]).await,
+        Some(host) => {
+            vm.run("start_on", &[json!(host), json!(false), json!(false)])
+                .await
+        }
         None => vm.run("start", &[json!(false), json!(false)]).await,
     });
     match started.await {
@@ -46,7 +49,9 @@ pub async fn start(vm: &VmHandle, start: Start) -> Result<(), Failure> {
 /// A VM of the same pool that is not halted has one of this VM's addresses on the same network.
 fn has_duplicated_mac_address(vm: &VmHandle) -> bool {
     vm.pool.with_records(|cache| {
-        let Some(this) = cache.get(&vm.reference()) else { return false };
+        let Some(this) = cache.get(&vm.reference()) else {
+            return false;
+        };
         let own: FxHashSet<(&str, &OpaqueRef)> = interfaces(cache, this).collect();
         if own.is_empty() {
             return false;
@@ -77,11 +82,16 @@ async fn unblocked<T>(
     bypass: bool,
     action: impl AsyncFnOnce() -> Result<T, CallError>,
 ) -> Result<T, CallError> {
-    let Some(reason) = vm.blocked(operation).filter(|_| bypass) else { return action().await };
-    vm.call("remove_from_blocked_operations", &[json!(operation)]).await?;
+    let Some(reason) = vm.blocked(operation).filter(|_| bypass) else {
+        return action().await;
+    };
+    vm.call("remove_from_blocked_operations", &[json!(operation)])
+        .await?;
     let result = action().await;
     // Whatever came of it, the block is the operator's and comes back.
-    let restored = vm.call("add_to_blocked_operations", &[json!(operation), json!(reason)]).await;
+    let restored = vm
+        .call("add_to_blocked_operations", &[json!(operation), json!(reason)])
+        .await;
     if let Err(error) = restored {
         tracing::error!(vm = %vm.object.id, operation, %error, "a blocked operation could not be blocked again");
     }
@@ -113,7 +123,9 @@ pub async fn stop(vm: &VmHandle, how: Shutdown, bypass_blocked: bool) -> Result<
         }
     };
     match stopped {
-        Err(CallError::Fault(fault)) if fault.is("VM_MISSING_PV_DRIVERS") || fault.is("VM_LACKS_FEATURE_SHUTDOWN") => {
+        Err(CallError::Fault(fault))
+            if fault.is("VM_MISSING_PV_DRIVERS") || fault.is("VM_LACKS_FEATURE_SHUTDOWN") =>
+        {
             Err(invalid_param("/force", "clean shutdown requires PV drivers").into())
         }
         other => Ok(other.map(drop)?),

@@ -24,8 +24,13 @@ pub async fn take(vm: &VmHandle, snapshot: Snapshot) -> Result<String, Failure> 
     let name = match snapshot.name {
         Some(name) => name,
         None => {
-            let vm_name = vm.read(|vm| vm.name_label.as_deref().unwrap_or_default().to_owned()).unwrap_or_default();
-            format!("{vm_name}_{}", jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+            let vm_name = vm
+                .read(|vm| vm.name_label.as_deref().unwrap_or_default().to_owned())
+                .unwrap_or_default();
+            format!(
+                "{vm_name}_{}",
+                jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+            )
         }
     };
     let result = if snapshot.with_memory {
@@ -39,13 +44,20 @@ pub async fn take(vm: &VmHandle, snapshot: Snapshot) -> Result<String, Failure> 
             vm.run("snapshot", &[json!(name), json!(left_out)]).await?
         }
     };
-    let reference = result.as_str().ok_or_else(|| Failure::internal("XAPI named no snapshot"))?.to_owned();
+    let reference = result
+        .as_str()
+        .ok_or_else(|| Failure::internal("XAPI named no snapshot"))?
+        .to_owned();
     let call = |method: &'static str, params: Vec<Value>| {
         let pool = vm.pool.clone();
         async move { pool.call(method, &params).await }
     };
     if let Some(description) = snapshot.description {
-        call("VM.set_name_description", vec![json!(reference), json!(description)]).await?;
+        call(
+            "VM.set_name_description",
+            vec![json!(reference), json!(description)],
+        )
+        .await?;
     }
     // Until XenServer 7 a snapshot was published as a template, and today's product undoes that.
     call("VM.set_is_a_template", vec![json!(reference), json!(false)]).await?;
@@ -56,11 +68,17 @@ pub async fn take(vm: &VmHandle, snapshot: Snapshot) -> Result<String, Failure> 
 /// References of the VM's disks that are not to be in snapshots.
 fn disks_left_out(vm: &VmHandle) -> Vec<String> {
     vm.pool.with_records(|cache| {
-        let Some(this) = cache.get(&vm.reference()) else { return Vec::new() };
+        let Some(this) = cache.get(&vm.reference()) else {
+            return Vec::new();
+        };
         let vbds = this.VBDs.iter().flat_map(|vbds| vbds.iter());
         let disks = vbds.filter_map(|vbd| cache.get(vbd)?.VDI.clone());
         let marked = disks.filter(|disk| {
-            cache.get(disk).is_some_and(|vdi| vdi.name_label.as_deref().is_some_and(|name| name.contains(LEFT_OUT)))
+            cache.get(disk).is_some_and(|vdi| {
+                vdi.name_label
+                    .as_deref()
+                    .is_some_and(|name| name.contains(LEFT_OUT))
+            })
         });
         marked.map(|disk| disk.to_string()).collect()
     })
@@ -95,7 +113,10 @@ pub async fn revert(snapshot: &VmHandle) -> Result<(), Failure> {
 
 /// What the snapshot's own notes say; they are read anew, since no list shows them.
 async fn was_running(snapshot: &VmHandle) -> bool {
-    let answer = snapshot.pool.call("VM.get_snapshot_info", &[snapshot.param()]).await;
+    let answer = snapshot
+        .pool
+        .call("VM.get_snapshot_info", &[snapshot.param()])
+        .await;
     let info: Result<Value, CallError> = answer.and_then(|answer| answer.parse());
     info.is_ok_and(|info| info["power-state-at-snapshot"] == "Running")
 }

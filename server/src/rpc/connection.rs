@@ -20,8 +20,12 @@ pub enum Notifications {
     /// Not signed in.
     Off,
     /// Signed in; they begin with the first answer, or a moment later.
-    Held { since: u64 },
-    On { since: u64 },
+    Held {
+        since: u64,
+    },
+    On {
+        since: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -46,13 +50,20 @@ pub struct Connection {
 impl Connection {
     /// The connection and the answers that its transport has to send. The channel needs no bound of its
     /// own: there is at most one answer for each running call.
-    pub fn new(id: u64, address: String, cookie: Option<String>) -> (Arc<Self>, mpsc::UnboundedReceiver<Frame>) {
+    pub fn new(
+        id: u64,
+        address: String,
+        cookie: Option<String>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Frame>) {
         let (answers, receiver) = mpsc::unbounded_channel();
         let connection = Self {
             id,
             address,
             cookie,
-            session: Mutex::new(Session { user: None, notifications: Notifications::Off }),
+            session: Mutex::new(Session {
+                user: None,
+                notifications: Notifications::Off,
+            }),
             views: Mutex::default(),
             answers,
             attention: Notify::new(),
@@ -70,12 +81,18 @@ impl Connection {
     }
 
     pub fn sign_in(&self, user: SignedIn, revision: u64) {
-        *self.session() = Session { user: Some(user), notifications: Notifications::Held { since: revision } };
+        *self.session() = Session {
+            user: Some(user),
+            notifications: Notifications::Held { since: revision },
+        };
     }
 
     /// Forgets the user and what was watched; the socket stays.
     pub fn sign_out(&self) {
-        *self.session() = Session { user: None, notifications: Notifications::Off };
+        *self.session() = Session {
+            user: None,
+            notifications: Notifications::Off,
+        };
         self.views().clear();
     }
 
@@ -83,7 +100,10 @@ impl Connection {
     pub fn caller(&self, app: &App) -> Option<Caller> {
         let user = self.session().user.clone()?;
         let record = app.accounts.user(&user.user_id)?;
-        Some(Caller { id: user.user_id, record })
+        Some(Caller {
+            id: user.user_id,
+            record,
+        })
     }
 
     pub fn signed_in(&self) -> Option<SignedIn> {

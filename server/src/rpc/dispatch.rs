@@ -25,7 +25,8 @@ pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]
     let parsed: Value = match serde_json::from_slice(message) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let error = RpcError::new(ErrorCode::PARSE_ERROR, "parse error").with_data(error.to_string().into());
+            let error =
+                RpcError::new(ErrorCode::PARSE_ERROR, "parse error").with_data(error.to_string().into());
             return Some(Frame::text(failed(&Value::Null, &error, true)));
         }
     };
@@ -33,11 +34,17 @@ pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]
         return answer_one(app, connection, parsed).await.map(Frame::text);
     };
     if requests.is_empty() || requests.len() > LONGEST_BATCH {
-        let message = if requests.is_empty() { "an empty batch" } else { "too many requests in one batch" };
+        let message = if requests.is_empty() {
+            "an empty batch"
+        } else {
+            "too many requests in one batch"
+        };
         return Some(Frame::text(failed(&Value::Null, &invalid_request(message), true)));
     }
     let answers = futures_util::future::join_all(
-        requests.into_iter().map(|request| answer_one(app, connection, request)),
+        requests
+            .into_iter()
+            .map(|request| answer_one(app, connection, request)),
     );
     let mut pieces = vec![Bytes::from_static(b"[")];
     for answer in answers.await.into_iter().flatten() {
@@ -66,7 +73,9 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
         Some(Value::String(version)) if version == "2.0" => true,
         None => false,
         Some(_) => {
-            let id = id.filter(|id| id.is_number() || id.is_string()).unwrap_or(Value::Null);
+            let id = id
+                .filter(|id| id.is_number() || id.is_string())
+                .unwrap_or(Value::Null);
             return Some(failed(&id, &invalid_request("unknown version of JSON-RPC"), true));
         }
     };
@@ -75,22 +84,38 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
         if request.contains_key("result") || request.contains_key("error") {
             return None;
         }
-        let id = id.filter(|id| id.is_number() || id.is_string()).unwrap_or(Value::Null);
+        let id = id
+            .filter(|id| id.is_number() || id.is_string())
+            .unwrap_or(Value::Null);
         return Some(failed(&id, &invalid_request("method is not a string"), is_v2));
     };
     let id = match id {
         None => return None,
         Some(Value::Null) if !is_v2 => return None,
         Some(id) if id.is_number() || id.is_string() => id,
-        Some(_) => return Some(failed(&Value::Null, &invalid_request("id is neither number nor string"), is_v2)),
+        Some(_) => {
+            return Some(failed(
+                &Value::Null,
+                &invalid_request("id is neither number nor string"),
+                is_v2,
+            ));
+        }
     };
     let params = match request.remove("params") {
         None => Map::new(),
         Some(Value::Object(params)) => params,
         // Positional params pass today's parser, and then mean nothing.
-        Some(Value::Array(params)) => params.into_iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect(),
+        Some(Value::Array(params)) => params
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| (i.to_string(), value))
+            .collect(),
         Some(_) => {
-            return Some(failed(&id, &invalid_request("params are neither object nor array"), is_v2));
+            return Some(failed(
+                &id,
+                &invalid_request("params are neither object nor array"),
+                is_v2,
+            ));
         }
     };
     let Some(method) = app.registry.get(&method) else {
@@ -98,7 +123,9 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
             .with_data(method.into());
         return Some(failed(&id, &error, is_v2));
     };
-    let result = AssertUnwindSafe(run(app, connection, method, params)).catch_unwind().await;
+    let result = AssertUnwindSafe(run(app, connection, method, params))
+        .catch_unwind()
+        .await;
     let result = result.unwrap_or_else(|_| {
         tracing::error!(method = method.name, "a method panicked");
         Err(Failure::internal("internal error"))
@@ -128,7 +155,13 @@ async fn run(
         schema.check(&mut params).map_err(error::invalid_parameters)?;
     }
     let objects = resolve(app, method, user.as_ref(), &params)?;
-    let call = Call { app: app.clone(), connection: connection.clone(), user, params, objects };
+    let call = Call {
+        app: app.clone(),
+        connection: connection.clone(),
+        user,
+        params,
+        objects,
+    };
     (method.run)(call).await
 }
 
@@ -150,13 +183,23 @@ fn check_permission(method: &Method, user: Option<&Caller>) -> Result<(), Failur
 
 /// `vm.start {vm: "..."}` means `id`; a param written `name?` is dropped where it is not known.
 fn alias_and_drop(method: &Method, params: &mut Map<String, Value>) -> Result<(), Failure> {
-    let Some(schema) = &method.params else { return Ok(()) };
-    let marked: Vec<String> = params.keys().filter(|name| name.ends_with('?')).cloned().collect();
+    let Some(schema) = &method.params else {
+        return Ok(());
+    };
+    let marked: Vec<String> = params
+        .keys()
+        .filter(|name| name.ends_with('?'))
+        .cloned()
+        .collect();
     for marked in marked {
         let name = marked.trim_end_matches('?').to_owned();
         let value = params.remove(&marked).unwrap_or(Value::Null);
         if params.contains_key(&name) {
-            return Err(error::invalid_param(&format!("/{name}"), &format!("both {name} and {marked} are given")).into());
+            return Err(error::invalid_param(
+                &format!("/{name}"),
+                &format!("both {name} and {marked} are given"),
+            )
+            .into());
         }
         if schema.knows(&name) {
             params.insert(name, value);
@@ -183,17 +226,24 @@ fn resolve(
 ) -> Result<FxHashMap<&'static str, Arc<crate::inventory::Object>>, Failure> {
     let mut objects = FxHashMap::default();
     for resolve in method.resolve {
-        let Some(id) = params.get(resolve.param).and_then(Value::as_str) else { continue };
-        let found = app.inventory.get(id).filter(|object| {
-            resolve.types.is_empty() || resolve.types.contains(&object.kind)
-        });
+        let Some(id) = params.get(resolve.param).and_then(Value::as_str) else {
+            continue;
+        };
+        let found = app
+            .inventory
+            .get(id)
+            .filter(|object| resolve.types.is_empty() || resolve.types.contains(&object.kind));
         // Whoever may not see an object is not told whether it exists.
         if !app.access.allows(user, found.as_deref(), resolve.right) {
             return Err(error::unauthorized(Some(resolve.right.as_str()), Some(id)).into());
         }
         let Some(object) = found else {
             let kinds: Vec<&str> = resolve.types.iter().map(|kind| kind.as_str()).collect();
-            let kind = if kinds.is_empty() { "object".to_owned() } else { kinds.join(",") };
+            let kind = if kinds.is_empty() {
+                "object".to_owned()
+            } else {
+                kinds.join(",")
+            };
             return Err(no_such(id, &kind, &kinds).into());
         };
         objects.insert(resolve.param, object);

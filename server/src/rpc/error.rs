@@ -58,9 +58,11 @@ impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::NoSuchServer(id) => no_such_object(&id, "xenServer").into(),
-            RegistryError::AlreadyExists { id } => RpcError::new(ErrorCode::OBJECT_ALREADY_EXISTS, "server already exists")
-                .with_data(json!({ "objectId": id, "objectType": "server" }))
-                .into(),
+            RegistryError::AlreadyExists { id } => {
+                RpcError::new(ErrorCode::OBJECT_ALREADY_EXISTS, "server already exists")
+                    .with_data(json!({ "objectId": id, "objectType": "server" }))
+                    .into()
+            }
             RegistryError::IncorrectState { id, actual, expected } => {
                 incorrect_state(&id, "status", json!(actual), json!(expected)).into()
             }
@@ -68,7 +70,10 @@ impl From<RegistryError> for Failure {
             RegistryError::Link(LinkError::AuthenticationFailed { .. }) => {
                 RpcError::new(ErrorCode::AUTHENTICATION_FAILED, "authentication failed").into()
             }
-            RegistryError::Link(error) => Self::Internal { message: error.to_string(), data: error.to_json() },
+            RegistryError::Link(error) => Self::Internal {
+                message: error.to_string(),
+                data: error.to_json(),
+            },
             RegistryError::Store(error) => error.into(),
             other @ RegistryError::TooMany => Self::internal(other.to_string()),
         }
@@ -91,7 +96,10 @@ impl Failure {
                 Some(error) => return error,
                 None => {
                     let params = fault.params.clone();
-                    (fault.to_string(), json!({ "code": fault.code, "params": params, "message": fault.to_string(), "name": "XapiError" }))
+                    (
+                        fault.to_string(),
+                        json!({ "code": fault.code, "params": params, "message": fault.to_string(), "name": "XapiError" }),
+                    )
                 }
             },
             Self::Xapi(error) => (error.to_string(), json!({ "message": error.to_string() })),
@@ -105,7 +113,8 @@ impl Failure {
 }
 
 pub fn no_such_object(id: &str, kind: &str) -> RpcError {
-    RpcError::new(ErrorCode::NO_SUCH_OBJECT, format!("no such {kind} {id}")).with_data(json!({ "id": id, "type": kind }))
+    RpcError::new(ErrorCode::NO_SUCH_OBJECT, format!("no such {kind} {id}"))
+        .with_data(json!({ "id": id, "type": kind }))
 }
 
 /// `permission` is absent for "any signed-in user".
@@ -131,8 +140,11 @@ pub fn invalid_param(path: &str, message: &str) -> RpcError {
 }
 
 pub fn forbidden_operation(operation: &str, reason: &str) -> RpcError {
-    RpcError::new(ErrorCode::FORBIDDEN_OPERATION, format!("forbidden operation: {operation}"))
-        .with_data(json!({ "operation": operation, "reason": reason }))
+    RpcError::new(
+        ErrorCode::FORBIDDEN_OPERATION,
+        format!("forbidden operation: {operation}"),
+    )
+    .with_data(json!({ "operation": operation, "reason": reason }))
 }
 
 pub fn incorrect_state(object: &str, property: &str, actual: Value, expected: Value) -> RpcError {
@@ -148,11 +160,16 @@ fn translate(fault: &Fault, inventory: &Store) -> Option<RpcError> {
     };
     let error = |code, message: &str, data| Some(RpcError::new(code, message).with_data(data));
     match fault.code.as_str() {
-        "HOST_OFFLINE" => error(ErrorCode::HOST_OFFLINE, "host offline", json!({ "objectId": id(0) })),
+        "HOST_OFFLINE" => error(
+            ErrorCode::HOST_OFFLINE,
+            "host offline",
+            json!({ "objectId": id(0) }),
+        ),
         "NO_HOSTS_AVAILABLE" => Some(RpcError::new(ErrorCode::NO_HOSTS_AVAILABLE, "no hosts available")),
-        "NOT_SUPPORTED_DURING_UPGRADE" => {
-            Some(RpcError::new(ErrorCode::NOT_SUPPORTED_DURING_UPGRADE, "not supported during upgrade"))
-        }
+        "NOT_SUPPORTED_DURING_UPGRADE" => Some(RpcError::new(
+            ErrorCode::NOT_SUPPORTED_DURING_UPGRADE,
+            "not supported during upgrade",
+        )),
         "OPERATION_BLOCKED" => error(
             ErrorCode::OPERATION_BLOCKED,
             "operation blocked",
@@ -168,9 +185,10 @@ fn translate(fault: &Fault, inventory: &Store) -> Option<RpcError> {
             "PIF already exists",
             json!({ "objectId": id(0), "objectType": "PIF" }),
         ),
-        "SESSION_AUTHENTICATION_FAILED" => {
-            Some(RpcError::new(ErrorCode::AUTHENTICATION_FAILED, "authentication failed"))
-        }
+        "SESSION_AUTHENTICATION_FAILED" => Some(RpcError::new(
+            ErrorCode::AUTHENTICATION_FAILED,
+            "authentication failed",
+        )),
         "VDI_IN_USE" => error(
             ErrorCode::VDI_IN_USE,
             "VDI in use",
@@ -181,18 +199,28 @@ fn translate(fault: &Fault, inventory: &Store) -> Option<RpcError> {
             &format!("VM state is {} but should be {}", fault.param(2), fault.param(1)),
             json!({ "objectId": id(0), "expected": fault.param(1), "actual": fault.param(2) }),
         ),
-        "VM_IS_TEMPLATE" => error(ErrorCode::VM_IS_TEMPLATE, "VM is a template", json!({ "objectId": id(0) })),
+        "VM_IS_TEMPLATE" => error(
+            ErrorCode::VM_IS_TEMPLATE,
+            "VM is a template",
+            json!({ "objectId": id(0) }),
+        ),
         "VM_LACKS_FEATURE" | "VM_LACKS_FEATURE_SHUTDOWN" => {
-            let feature = if fault.code.ends_with("SHUTDOWN") { "shutdown" } else { fault.param(1) };
+            let feature = if fault.code.ends_with("SHUTDOWN") {
+                "shutdown"
+            } else {
+                fault.param(1)
+            };
             error(
                 ErrorCode::VM_LACKS_FEATURE,
                 &format!("VM lacks feature {feature}"),
                 json!({ "objectId": id(0), "feature": feature }),
             )
         }
-        "VM_MISSING_PV_DRIVERS" => {
-            error(ErrorCode::VM_MISSING_PV_DRIVERS, "missing PV drivers", json!({ "objectId": id(0) }))
-        }
+        "VM_MISSING_PV_DRIVERS" => error(
+            ErrorCode::VM_MISSING_PV_DRIVERS,
+            "missing PV drivers",
+            json!({ "objectId": id(0) }),
+        ),
         _ => None,
     }
 }

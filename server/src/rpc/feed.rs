@@ -112,7 +112,8 @@ impl Feed {
             // The bytes of the rounds before take their time on the wire; a new round now would only make
             // what is merged less.
             let sent = self.sent.load(Ordering::Relaxed);
-            let busy = Duration::from_secs_f64((sent - sent_before) as f64 / BYTES_PER_SECOND).min(LONGEST_PAUSE);
+            let busy =
+                Duration::from_secs_f64((sent - sent_before) as f64 / BYTES_PER_SECOND).min(LONGEST_PAUSE);
             let pause = busy.max(SHORTEST_PAUSE).saturating_sub(round.elapsed());
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -143,17 +144,34 @@ impl Feed {
     fn build(&self, audience: Audience, from: u64, upto: u64) -> Chunk {
         match audience {
             Audience::All => {
-                let delta = self.inventory.between(from, upto, |object| object.json.len(), CHUNK);
+                let delta = self
+                    .inventory
+                    .between(from, upto, |object| object.json.len(), CHUNK);
                 let more = delta.revision < upto;
-                Chunk { to: delta.revision, more, frames: all_frames(from, &delta) }
+                Chunk {
+                    to: delta.revision,
+                    more,
+                    frames: all_frames(from, &delta),
+                }
             }
-            Audience::Lists { view, compress, reset } => {
+            Audience::Lists {
+                view,
+                compress,
+                reset,
+            } => {
                 let weight = |object: &Object| object.light.as_ref().map_or(0, Bytes::len);
                 let delta = self.inventory.between(from, upto, weight, LIGHT_CHUNK);
                 let more = delta.revision < upto;
                 let payload = lists_payload(view, reset, more, &delta, from == 0);
-                let frames = payload.map(|payload| view_frame(payload, compress)).into_iter().collect();
-                Chunk { to: delta.revision, more, frames }
+                let frames = payload
+                    .map(|payload| view_frame(payload, compress))
+                    .into_iter()
+                    .collect();
+                Chunk {
+                    to: delta.revision,
+                    more,
+                    frames,
+                }
             }
         }
     }
@@ -179,7 +197,10 @@ fn all_frames(from: u64, delta: &Delta) -> Vec<Frame> {
     }
     if !delta.gone.is_empty() {
         let items: Vec<String> = delta.gone.iter().map(|id| format!("{}:0", quoted(id))).collect();
-        let text = format!(r#"{{"jsonrpc":"2.0","method":"all","params":{{"type":"exit","items":{{{}}}}}}}"#, items.join(","));
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","method":"all","params":{{"type":"exit","items":{{{}}}}}}}"#,
+            items.join(",")
+        );
         frames.push(Frame::text(vec![text.into()]));
     }
     frames
@@ -211,7 +232,11 @@ fn lists_payload(view: u32, reset: bool, more: bool, delta: &Delta, is_snapshot:
         let mut first = true;
         for object in delta.changed.iter().filter(|object| object.kind == *kind) {
             let Some(light) = &object.light else { continue };
-            text.push_str(&if std::mem::take(&mut first) { format!(",{}:[", quoted(kind.as_str())) } else { ",".to_owned() });
+            text.push_str(&if std::mem::take(&mut first) {
+                format!(",{}:[", quoted(kind.as_str()))
+            } else {
+                ",".to_owned()
+            });
             text.push_str(&String::from_utf8_lossy(light));
         }
         if !first {
@@ -233,7 +258,8 @@ fn lists_payload(view: u32, reset: bool, more: bool, delta: &Delta, is_snapshot:
 
 /// `{"jsonrpc":...,"params":{"view":...,"revision":...` without the end.
 pub fn view_opening(view: u32, revision: u64, reset: bool, more: bool) -> String {
-    let mut text = format!(r#"{{"jsonrpc":"2.0","method":"view","params":{{"view":{view},"revision":{revision}"#);
+    let mut text =
+        format!(r#"{{"jsonrpc":"2.0","method":"view","params":{{"view":{view},"revision":{revision}"#);
     if reset {
         text.push_str(",\"reset\":true");
     }

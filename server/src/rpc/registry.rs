@@ -69,7 +69,9 @@ impl Caller {
 impl Call {
     /// The object that a `resolve` of the method found.
     pub fn object(&self, param: &'static str) -> Result<&Arc<Object>, Failure> {
-        self.objects.get(param).ok_or_else(|| Failure::internal(format!("{param} was not resolved")))
+        self.objects
+            .get(param)
+            .ok_or_else(|| Failure::internal(format!("{param} was not resolved")))
     }
 
     pub fn text(&self, param: &str) -> Option<&str> {
@@ -81,11 +83,16 @@ impl Call {
     }
 
     pub fn caller(&self) -> Result<&Caller, Failure> {
-        self.user.as_ref().ok_or_else(|| super::error::unauthorized(None, None).into())
+        self.user
+            .as_ref()
+            .ok_or_else(|| super::error::unauthorized(None, None).into())
     }
 
     pub fn public_user(&self, id: &str) -> Result<User, Failure> {
-        self.app.accounts.public(id).ok_or_else(|| super::error::no_such_object(id, "user").into())
+        self.app
+            .accounts
+            .public(id)
+            .ok_or_else(|| super::error::no_such_object(id, "user").into())
     }
 }
 
@@ -132,7 +139,14 @@ impl Method {
         F: Future<Output = Result<Outcome, Failure>> + Send + 'static,
     {
         let run = Box::new(move |call| Box::pin(run(call)) as Answer);
-        Self { name, description, permission, params: None, resolve: &[], run }
+        Self {
+            name,
+            description,
+            permission,
+            params: None,
+            resolve: &[],
+            run,
+        }
     }
 
     pub fn params<const N: usize>(mut self, params: [(&str, super::schema::Schema); N]) -> Self {
@@ -167,7 +181,9 @@ pub struct Registry {
 
 impl Registry {
     pub fn new(methods: impl IntoIterator<Item = Method>) -> Self {
-        Self { methods: methods.into_iter().map(|method| (method.name, method)).collect() }
+        Self {
+            methods: methods.into_iter().map(|method| (method.name, method)).collect(),
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&Method> {

@@ -83,7 +83,12 @@ pub struct Params(Map<String, Value>);
 
 impl Params {
     pub fn new<const N: usize>(params: [(&str, Schema); N]) -> Self {
-        Self(params.into_iter().map(|(name, schema)| (name.to_owned(), schema.0)).collect())
+        Self(
+            params
+                .into_iter()
+                .map(|(name, schema)| (name.to_owned(), schema.0))
+                .collect(),
+        )
     }
 
     /// As `system.getMethodsInfo` shows them.
@@ -115,15 +120,31 @@ impl Params {
         }
         for name in params.keys().filter(|name| !self.0.contains_key(*name)) {
             let message = "must NOT have additional properties";
-            failures.push(failure("", "#", "additionalProperties", json!({ "additionalProperty": name }), message));
+            failures.push(failure(
+                "",
+                "#",
+                "additionalProperties",
+                json!({ "additionalProperty": name }),
+                message,
+            ));
         }
         for (name, schema) in &self.0 {
             if let Some(value) = params.get(name) {
                 let path = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                check_value(value, schema, &path, &format!("#/properties/{name}"), &mut failures);
+                check_value(
+                    value,
+                    schema,
+                    &path,
+                    &format!("#/properties/{name}"),
+                    &mut failures,
+                );
             }
         }
-        if failures.is_empty() { Ok(()) } else { Err(failures) }
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(failures)
+        }
     }
 }
 
@@ -147,7 +168,11 @@ fn check_value(value: &Value, schema: &Value, path: &str, schema_path: &str, fai
         _ => Vec::new(),
     };
     if !kinds.is_empty() && !kinds.iter().any(|kind| is_of_kind(value, kind)) {
-        fail("type", json!({ "type": schema["type"] }), format!("must be {}", kinds.join(",")));
+        fail(
+            "type",
+            json!({ "type": schema["type"] }),
+            format!("must be {}", kinds.join(",")),
+        );
         return;
     }
     if let Some(allowed) = schema["enum"].as_array() {
@@ -159,20 +184,38 @@ fn check_value(value: &Value, schema: &Value, path: &str, schema_path: &str, fai
         let length = text.chars().count() as u64;
         let shortest = schema["minLength"].as_u64().unwrap_or(1);
         if length < shortest {
-            fail("minLength", json!({ "limit": shortest }), format!("must NOT have fewer than {shortest} characters"));
+            fail(
+                "minLength",
+                json!({ "limit": shortest }),
+                format!("must NOT have fewer than {shortest} characters"),
+            );
         }
         if let Some(longest) = schema["maxLength"].as_u64().filter(|&longest| length > longest) {
-            fail("maxLength", json!({ "limit": longest }), format!("must NOT have more than {longest} characters"));
+            fail(
+                "maxLength",
+                json!({ "limit": longest }),
+                format!("must NOT have more than {longest} characters"),
+            );
         }
     }
     if let (Some(minimum), Some(number)) = (schema["minimum"].as_f64(), value.as_f64())
         && number < minimum
     {
-        fail("minimum", json!({ "comparison": ">=", "limit": schema["minimum"] }), format!("must be >= {minimum}"));
+        fail(
+            "minimum",
+            json!({ "comparison": ">=", "limit": schema["minimum"] }),
+            format!("must be >= {minimum}"),
+        );
     }
     if let (Value::Array(items), Some(item_schema)) = (value, schema.get("items")) {
         for (index, item) in items.iter().enumerate() {
-            check_value(item, item_schema, &format!("{path}/{index}"), &format!("{schema_path}/items"), failures);
+            check_value(
+                item,
+                item_schema,
+                &format!("{path}/{index}"),
+                &format!("{schema_path}/items"),
+                failures,
+            );
         }
     }
 }
@@ -195,7 +238,9 @@ mod tests {
     use super::*;
 
     fn check(params: &Params, given: Value) -> Result<Value, Vec<(String, String)>> {
-        let Value::Object(mut given) = given else { panic!("an object is expected") };
+        let Value::Object(mut given) = given else {
+            panic!("an object is expected")
+        };
         match params.check(&mut given) {
             Ok(()) => Ok(Value::Object(given)),
             Err(failures) => Err(failures
@@ -218,9 +263,18 @@ mod tests {
             ("tags", array(string()).optional()),
             ("weight", any_of(&["integer", "null"]).optional()),
         ]);
-        assert_eq!(check(&params, json!({"id": "x", "weight": null})), Ok(json!({"id": "x", "delay": 0, "weight": null})));
-        assert_eq!(check(&params, json!({"id": "x", "mode": ""})), Ok(json!({"id": "x", "delay": 0, "mode": ""})));
-        let failures = check(&params, json!({"force": 1, "other": 2, "mode": "no", "tags": ["", 3], "weight": 1.5}));
+        assert_eq!(
+            check(&params, json!({"id": "x", "weight": null})),
+            Ok(json!({"id": "x", "delay": 0, "weight": null}))
+        );
+        assert_eq!(
+            check(&params, json!({"id": "x", "mode": ""})),
+            Ok(json!({"id": "x", "delay": 0, "mode": ""}))
+        );
+        let failures = check(
+            &params,
+            json!({"force": 1, "other": 2, "mode": "no", "tags": ["", 3], "weight": 1.5}),
+        );
         let expected: Vec<(String, String)> = [
             ("", "must have required property 'id'"),
             ("", "must NOT have additional properties"),
@@ -233,6 +287,12 @@ mod tests {
         .map(|(path, message)| (path.to_owned(), message.to_owned()))
         .into();
         assert_eq!(failures, Err(expected));
-        assert_eq!(check(&params, json!({"id": ""})), Err(vec![("/id".into(), "must NOT have fewer than 1 characters".into())]));
+        assert_eq!(
+            check(&params, json!({"id": ""})),
+            Err(vec![(
+                "/id".into(),
+                "must NOT have fewer than 1 characters".into()
+            )])
+        );
     }
 }

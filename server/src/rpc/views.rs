@@ -34,8 +34,15 @@ struct View {
 }
 
 enum Kind {
-    Lists { cursor: u64, reset: bool },
-    Object { id: String, told: FxHashMap<Arc<str>, u64>, opened: bool },
+    Lists {
+        cursor: u64,
+        reset: bool,
+    },
+    Object {
+        id: String,
+        told: FxHashMap<Arc<str>, u64>,
+        opened: bool,
+    },
 }
 
 /// A client has as many views as it may have.
@@ -58,10 +65,22 @@ impl Views {
         }
         self.last += 1;
         let kind = match spec {
-            ViewSpec::Lists => Kind::Lists { cursor: since.unwrap_or(0), reset: since.is_none() },
-            ViewSpec::Object { id } => Kind::Object { id, told: FxHashMap::default(), opened: false },
+            ViewSpec::Lists => Kind::Lists {
+                cursor: since.unwrap_or(0),
+                reset: since.is_none(),
+            },
+            ViewSpec::Object { id } => Kind::Object {
+                id,
+                told: FxHashMap::default(),
+                opened: false,
+            },
         };
-        self.views.push(View { number: self.last, compress, kind, links: None });
+        self.views.push(View {
+            number: self.last,
+            compress,
+            kind,
+            links: None,
+        });
         Ok(self.last)
     }
 
@@ -79,7 +98,11 @@ impl Views {
             match &mut view.kind {
                 Kind::Lists { cursor, reset } => {
                     if *cursor < upto || *reset {
-                        let audience = Audience::Lists { view: view.number, compress, reset: *reset };
+                        let audience = Audience::Lists {
+                            view: view.number,
+                            compress,
+                            reset: *reset,
+                        };
                         let chunk = feed.chunk(audience, *cursor, upto);
                         frames.extend(chunk.frames.iter().cloned());
                         *cursor = chunk.to;
@@ -96,7 +119,15 @@ impl Views {
                 }
                 Kind::Object { id, told, opened } => {
                     let first = !std::mem::replace(opened, true);
-                    frames.extend(object_frame(view.number, compress, id, told, first, inventory, upto));
+                    frames.extend(object_frame(
+                        view.number,
+                        compress,
+                        id,
+                        told,
+                        first,
+                        inventory,
+                        upto,
+                    ));
                 }
             }
         }
@@ -115,10 +146,16 @@ fn object_frame(
     upto: u64,
 ) -> Option<Frame> {
     let present = page(id, inventory);
-    let changed: Vec<&Arc<Object>> =
-        present.iter().filter(|object| told.get(&object.id) != Some(&object.full_revision)).collect();
+    let changed: Vec<&Arc<Object>> = present
+        .iter()
+        .filter(|object| told.get(&object.id) != Some(&object.full_revision))
+        .collect();
     let ids: FxHashSet<&str> = present.iter().map(|object| &*object.id).collect();
-    let gone: Vec<String> = told.keys().filter(|id| !ids.contains(&***id)).map(|id| quoted(id)).collect();
+    let gone: Vec<String> = told
+        .keys()
+        .filter(|id| !ids.contains(&***id))
+        .map(|id| quoted(id))
+        .collect();
     if changed.is_empty() && gone.is_empty() && !first {
         return None;
     }
@@ -134,7 +171,10 @@ fn object_frame(
         text.push_str(&format!(",\"gone\":[{}]", gone.join(",")));
     }
     text.push_str("}}");
-    *told = present.iter().map(|object| (object.id.clone(), object.full_revision)).collect();
+    *told = present
+        .iter()
+        .map(|object| (object.id.clone(), object.full_revision))
+        .collect();
     Some(view_frame(text, compress))
 }
 
@@ -159,7 +199,9 @@ fn properties(kind: ObjectType) -> &'static [&'static str] {
 
 /// The object and what its page shows with it: two steps along links, and the messages about it.
 fn page(id: &str, inventory: &Store) -> Vec<Arc<Object>> {
-    let Some(main) = inventory.get(id) else { return Vec::new() };
+    let Some(main) = inventory.get(id) else {
+        return Vec::new();
+    };
     let mut seen: FxHashSet<Arc<str>> = FxHashSet::from_iter([main.id.clone()]);
     let mut page = vec![main.clone()];
     let mut ring = vec![main.clone()];
@@ -167,7 +209,12 @@ fn page(id: &str, inventory: &Store) -> Vec<Arc<Object>> {
         let mut next = Vec::new();
         for object in &ring {
             // A template's or a network's neighbours are lists of their own.
-            if depth > 0 && !matches!(object.kind, ObjectType::Vbd | ObjectType::Vif | ObjectType::Vdi | ObjectType::Pif | ObjectType::Pbd) {
+            if depth > 0
+                && !matches!(
+                    object.kind,
+                    ObjectType::Vbd | ObjectType::Vif | ObjectType::Vdi | ObjectType::Pif | ObjectType::Pbd
+                )
+            {
                 continue;
             }
             for found in linked(object, inventory) {
@@ -189,11 +236,16 @@ fn linked(object: &Object, inventory: &Store) -> Vec<Arc<Object>> {
     if names.is_empty() {
         return Vec::new();
     }
-    let Ok(Value::Object(json)) = serde_json::from_slice::<Value>(&object.json) else { return Vec::new() };
-    let ids = names.iter().filter_map(|name| json.get(*name)).flat_map(|value| match value {
-        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
-        Value::String(id) => vec![id.as_str()],
-        _ => Vec::new(),
-    });
+    let Ok(Value::Object(json)) = serde_json::from_slice::<Value>(&object.json) else {
+        return Vec::new();
+    };
+    let ids = names
+        .iter()
+        .filter_map(|name| json.get(*name))
+        .flat_map(|value| match value {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
+            Value::String(id) => vec![id.as_str()],
+            _ => Vec::new(),
+        });
     ids.filter_map(|id| inventory.get(id)).collect()
 }

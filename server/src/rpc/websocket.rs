@@ -42,14 +42,20 @@ pub async fn serve(app: Arc<App>, io: Upgraded, address: String, cookie: Option<
     let (connection, mut answers) = Connection::new(app.connections.next_id(), address, cookie);
     app.connections.insert(connection.clone());
     let limits = Limits::default().max_payload_len(Some(MAX_MESSAGE_BEFORE_SIGN_IN));
-    let mut socket = ServerBuilder::new().limits(limits).config(Config::default()).serve(TokioIo::new(io));
+    let mut socket = ServerBuilder::new()
+        .limits(limits)
+        .config(Config::default())
+        .serve(TokioIo::new(io));
     let end = run(&app, &connection, &mut socket, &mut answers).await;
     app.connections.remove(connection.id);
     connection.closing.cancel();
     if let End::Because(code, reason) = end {
         let goodbye = socket.send(Message::close(Some(code), reason));
         // The client may be gone already.
-        if tokio::time::timeout(Duration::from_secs(2), goodbye).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(2), goodbye)
+            .await
+            .is_err()
+        {
             tracing::debug!(connection = connection.id, "a close frame was not taken");
         }
     }
@@ -93,7 +99,7 @@ async fn run(
             }
             changed = pace.changed() => {
                 if changed.is_err() {
-                    return End::Because(CloseCode::AWAY, "the server stops");
+                    return End::Because(CloseCode::GOING_AWAY, "the server stops");
                 }
                 more = true;
             }
@@ -114,10 +120,14 @@ async fn next_message(
     turns: &Arc<Semaphore>,
 ) -> Result<Option<(Message, tokio::sync::OwnedSemaphorePermit)>, tokio_websockets::Error> {
     // The semaphore is never closed.
-    let Ok(turn) = turns.clone().acquire_owned().await else { return Ok(None) };
+    let Ok(turn) = turns.clone().acquire_owned().await else {
+        return Ok(None);
+    };
     loop {
         match socket.next().await {
-            Some(Ok(message)) if message.is_text() || message.is_binary() => return Ok(Some((message, turn))),
+            Some(Ok(message)) if message.is_text() || message.is_binary() => {
+                return Ok(Some((message, turn)));
+            }
             Some(Ok(message)) if message.is_close() => return Ok(None),
             Some(Ok(_)) => {}
             Some(Err(error)) => return Err(error),
@@ -126,7 +136,12 @@ async fn next_message(
     }
 }
 
-fn call(app: &Arc<App>, connection: &Arc<Connection>, message: Message, turn: tokio::sync::OwnedSemaphorePermit) {
+fn call(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    message: Message,
+    turn: tokio::sync::OwnedSemaphorePermit,
+) {
     let (app, connection) = (app.clone(), connection.clone());
     tokio::spawn(async move {
         let was_signed_in = connection.signed_in().is_some();
@@ -150,13 +165,19 @@ fn call(app: &Arc<App>, connection: &Arc<Connection>, message: Message, turn: to
 
 /// Writes the next chunk of what the client watches; says whether more can be had at once.
 async fn feed(app: &App, connection: &Connection, socket: &mut Socket, upto: u64) -> std::io::Result<bool> {
-    let Some(caller) = connection.caller(app) else { return Ok(false) };
+    let Some(caller) = connection.caller(app) else {
+        return Ok(false);
+    };
     if !app.access.sees_everything(&caller) {
         return Ok(false);
     }
     let (frames, mut more) = {
         let mut views = connection.views();
-        if views.is_empty() { (Vec::new(), false) } else { views.next(&app.feed, &app.inventory, &app.pools, upto) }
+        if views.is_empty() {
+            (Vec::new(), false)
+        } else {
+            views.next(&app.feed, &app.inventory, &app.pools, upto)
+        }
     };
     let watches_views = !connection.views().is_empty();
     for frame in &frames {
@@ -181,14 +202,21 @@ async fn feed(app: &App, connection: &Connection, socket: &mut Socket, upto: u64
 async fn write(app: &App, socket: &mut Socket, frame: &Frame) -> std::io::Result<()> {
     let stalled = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the client does not read");
     // What the library has queued (a pong, say) must be whole before our bytes.
-    tokio::time::timeout(STALLED, SinkExt::flush(socket)).await.map_err(stalled)?.map_err(std::io::Error::other)?;
+    tokio::time::timeout(STALLED, SinkExt::flush(socket))
+        .await
+        .map_err(stalled)?
+        .map_err(std::io::Error::other)?;
     let io = socket.get_mut();
     for part in frame.parts() {
         for piece in part.chunks(PIECE) {
-            tokio::time::timeout(STALLED, io.write_all(piece)).await.map_err(stalled)??;
+            tokio::time::timeout(STALLED, io.write_all(piece))
+                .await
+                .map_err(stalled)??;
         }
     }
-    tokio::time::timeout(STALLED, io.flush()).await.map_err(stalled)??;
+    tokio::time::timeout(STALLED, io.flush())
+        .await
+        .map_err(stalled)??;
     app.feed.count_sent(frame.len());
     Ok(())
 }

@@ -24,7 +24,12 @@ pub fn methods() -> Vec<Method> {
             ("fingerprint", string().or_empty().optional()),
         ]),
         Method::new("server.remove", admin, "unregister a Xen server", remove).params([("id", string())]),
-        Method::new("server.getAll", admin, "return all registered Xen servers", get_all),
+        Method::new(
+            "server.getAll",
+            admin,
+            "return all registered Xen servers",
+            get_all,
+        ),
         Method::new("server.set", admin, "change the properties of a Xen server", set).params([
             ("id", string()),
             ("label", any_of(&["null", "string"]).or_empty().optional()),
@@ -47,7 +52,9 @@ fn owned(call: &Call, param: &str) -> Option<String> {
 
 /// A param that `null` erases.
 fn erasable(call: &Call, param: &str) -> Option<Option<String>> {
-    call.params.get(param).map(|value| value.as_str().map(str::to_owned))
+    call.params
+        .get(param)
+        .map(|value| value.as_str().map(str::to_owned))
 }
 
 async fn add(call: Call) -> Result<Outcome, Failure> {
@@ -84,7 +91,10 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
         http_proxy: erasable(&call, "httpProxy"),
         fingerprint: erasable(&call, "fingerprint"),
     };
-    call.app.pools.set(call.text("id").unwrap_or_default(), amendment).await?;
+    call.app
+        .pools
+        .set(call.text("id").unwrap_or_default(), amendment)
+        .await?;
     Outcome::done()
 }
 
@@ -94,6 +104,9 @@ async fn enable(call: Call) -> Result<Outcome, Failure> {
 }
 
 async fn disable(call: Call) -> Result<Outcome, Failure> {
-    call.app.pools.disable(call.text("id").unwrap_or_default()).await?;
+    call.app
+        .pools
+        .disable(call.text("id").unwrap_or_default())
+        .await?;
     Outcome::done()
 }

@@ -10,9 +10,24 @@ use crate::{
 
 pub fn methods() -> Vec<Method> {
     vec![
-        Method::new("session.signIn", Permission::Public, "sign in with a password or a token", sign_in),
-        Method::new("session.signInWithPassword", Permission::Public, "deprecated, use session.signIn", sign_in),
-        Method::new("session.signInWithToken", Permission::Public, "deprecated, use session.signIn", sign_in),
+        Method::new(
+            "session.signIn",
+            Permission::Public,
+            "sign in with a password or a token",
+            sign_in,
+        ),
+        Method::new(
+            "session.signInWithPassword",
+            Permission::Public,
+            "deprecated, use session.signIn",
+            sign_in,
+        ),
+        Method::new(
+            "session.signInWithToken",
+            Permission::Public,
+            "deprecated, use session.signIn",
+            sign_in,
+        ),
         Method::new(
             "session.signInWithCookie",
             Permission::Public,
@@ -20,7 +35,12 @@ pub fn methods() -> Vec<Method> {
             sign_in_with_cookie,
         ),
         Method::new("session.signOut", Permission::SignedIn, "sign out", sign_out),
-        Method::new("session.getUser", Permission::Public, "return the currently connected user", get_user),
+        Method::new(
+            "session.getUser",
+            Permission::Public,
+            "return the currently connected user",
+            get_user,
+        ),
     ]
 }
 
@@ -29,7 +49,11 @@ async fn sign_in(call: Call) -> Result<Outcome, Failure> {
     let accounts = &call.app.accounts;
     let name = call.text("email").or(call.text("username"));
     let signed_in = match (call.text("token"), name, call.text("password")) {
-        (Some(token), None, _) => accounts.sign_in_with_token(token, &call.connection.address).await?,
+        (Some(token), None, _) => {
+            accounts
+                .sign_in_with_token(token, &call.connection.address)
+                .await?
+        }
         (_, Some(name), Some(password)) => accounts.sign_in_with_password(name, password).await?,
         _ => return Err(SignInError::InvalidCredentials.into()),
     };
@@ -37,8 +61,16 @@ async fn sign_in(call: Call) -> Result<Outcome, Failure> {
 }
 
 async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
-    let token = call.connection.cookie.as_deref().ok_or(SignInError::InvalidCredentials)?;
-    let signed_in = call.app.accounts.sign_in_with_token(token, &call.connection.address).await?;
+    let token = call
+        .connection
+        .cookie
+        .as_deref()
+        .ok_or(SignInError::InvalidCredentials)?;
+    let signed_in = call
+        .app
+        .accounts
+        .sign_in_with_token(token, &call.connection.address)
+        .await?;
     welcome(&call, signed_in)
 }
 

@@ -9,14 +9,23 @@ use app::model::ObjectType;
 use serde_json::json;
 
 pub fn methods() -> Vec<Method> {
-    const TAGGED: &[Resolve] = &[Resolve { param: "id", types: &[], right: Right::Administrate }];
+    const TAGGED: &[Resolve] = &[Resolve {
+        param: "id",
+        types: &[],
+        right: Right::Administrate,
+    }];
     vec![
         Method::new("tag.add", Permission::SignedIn, "add a new tag to an object", add)
             .params([("tag", string()), ("id", string())])
             .resolve(TAGGED),
-        Method::new("tag.remove", Permission::SignedIn, "remove an existing tag from an object", remove)
-            .params([("tag", string().or_empty()), ("id", string())])
-            .resolve(TAGGED),
+        Method::new(
+            "tag.remove",
+            Permission::SignedIn,
+            "remove an existing tag from an object",
+            remove,
+        )
+        .params([("tag", string().or_empty()), ("id", string())])
+        .resolve(TAGGED),
     ]
 }
 

@@ -13,18 +13,48 @@ use app::query::pattern;
 use serde_json::{Value, json};
 
 pub fn methods() -> Vec<Method> {
-    let which = || [("tokens", array(string()).optional()), ("pattern", object().optional())];
+    let which = || {
+        [
+            ("tokens", array(string()).optional()),
+            ("pattern", object().optional()),
+        ]
+    };
     vec![
-        Method::new("token.create", Permission::SignedIn, "create a new authentication token", create).params([
+        Method::new(
+            "token.create",
+            Permission::SignedIn,
+            "create a new authentication token",
+            create,
+        )
+        .params([
             ("description", string().optional()),
             ("expiresIn", any_of(&["number", "string"]).optional()),
             ("client", object().optional()),
         ]),
-        Method::new("token.delete", Permission::Admin, "delete existing authentication tokens", delete).params(which()),
-        Method::new("token.deleteOwn", Permission::SignedIn, "delete own authentication tokens", delete_own)
-            .params(which()),
-        Method::new("token.set", Permission::SignedIn, "change the description of a token", set)
-            .params([("id", string()), ("description", any_of(&["null", "string"]).or_empty().optional())]),
+        Method::new(
+            "token.delete",
+            Permission::Admin,
+            "delete existing authentication tokens",
+            delete,
+        )
+        .params(which()),
+        Method::new(
+            "token.deleteOwn",
+            Permission::SignedIn,
+            "delete own authentication tokens",
+            delete_own,
+        )
+        .params(which()),
+        Method::new(
+            "token.set",
+            Permission::SignedIn,
+            "change the description of a token",
+            set,
+        )
+        .params([
+            ("id", string()),
+            ("description", any_of(&["null", "string"]).or_empty().optional()),
+        ]),
     ]
 }
 
@@ -33,7 +63,10 @@ async fn create(call: Call) -> Result<Outcome, Failure> {
     let client_id = match call.params.get("client") {
         Some(client) => {
             let id = client["id"].as_str().filter(|id| !id.is_empty());
-            Some(id.ok_or_else(|| invalid_param("/client/id", "must be a string"))?.to_owned())
+            Some(
+                id.ok_or_else(|| invalid_param("/client/id", "must be a string"))?
+                    .to_owned(),
+            )
         }
         None => None,
     };
@@ -54,7 +87,9 @@ fn duration_ms(value: &Value) -> Result<i64, Failure> {
         _ => None,
     };
     let invalid = |message: &str| Failure::from(invalid_param("/expiresIn", message));
-    let ms = read.filter(|ms| ms.is_finite()).ok_or_else(|| invalid("must be a duration"))? as i64;
+    let ms = read
+        .filter(|ms| ms.is_finite())
+        .ok_or_else(|| invalid("must be a duration"))? as i64;
     if ms < MIN_VALIDITY_MS {
         return Err(invalid("invalid expiresIn duration: must be at least 60 s"));
     }
@@ -66,7 +101,9 @@ fn duration_ms(value: &Value) -> Result<i64, Failure> {
 
 fn read_duration(text: &str) -> Option<f64> {
     let text = text.trim();
-    let split = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit.trim().to_ascii_lowercase().trim_end_matches('s') {
         "" if unit.trim().is_empty() => 1.0,
@@ -94,11 +131,22 @@ async fn delete_own(call: Call) -> Result<Outcome, Failure> {
 
 async fn remove(call: &Call, user: Option<&str>) -> Result<Outcome, Failure> {
     let tokens = &call.app.accounts.tokens;
-    let mut names: Vec<String> =
-        call.params.get("tokens").and_then(Value::as_array).into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let mut names: Vec<String> = call
+        .params
+        .get("tokens")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect();
     if let Some(wanted) = call.params.get("pattern") {
         let known = tokens.list(user).await?;
-        names.extend(known.into_iter().filter(|(id, token)| pattern::matches(wanted, &public(id, token))).map(|(id, _)| id));
+        names.extend(
+            known
+                .into_iter()
+                .filter(|(id, token)| pattern::matches(wanted, &public(id, token)))
+                .map(|(id, _)| id),
+        );
     }
     tokens.remove(&names, user).await?;
     Outcome::done()
@@ -139,7 +187,14 @@ mod tests {
 
     #[test]
     fn durations_as_people_write_them() {
-        for (text, ms) in [("60000", 6e4), ("500ms", 5e2), ("90 s", 9e4), ("5 minutes", 3e5), ("1h", 3.6e6), ("30 days", 2.592e9)] {
+        for (text, ms) in [
+            ("60000", 6e4),
+            ("500ms", 5e2),
+            ("90 s", 9e4),
+            ("5 minutes", 3e5),
+            ("1h", 3.6e6),
+            ("30 days", 2.592e9),
+        ] {
             assert_eq!(read_duration(text), Some(ms), "{text}");
         }
         assert_eq!(read_duration("soon"), None);

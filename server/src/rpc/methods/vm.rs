@@ -12,7 +12,11 @@ use app::model::ObjectType as Type;
 use serde_json::Value;
 use std::time::Duration;
 
-const OPERATE: &[Resolve] = &[Resolve { param: "id", types: &[Type::Vm], right: Right::Operate }];
+const OPERATE: &[Resolve] = &[Resolve {
+    param: "id",
+    types: &[Type::Vm],
+    right: Right::Operate,
+}];
 const ANY_VM: &[Type] = &[Type::Vm, Type::VmSnapshot, Type::VmTemplate];
 
 pub fn methods() -> Vec<Method> {
@@ -28,8 +32,16 @@ pub fn methods() -> Vec<Method> {
                 ("bypassMacAddressesCheck", boolean().optional()),
             ])
             .resolve(&[
-                Resolve { param: "id", types: &[Type::Vm], right: Right::Operate },
-                Resolve { param: "host", types: &[Type::Host], right: Right::Operate },
+                Resolve {
+                    param: "id",
+                    types: &[Type::Vm],
+                    right: Right::Operate,
+                },
+                Resolve {
+                    param: "host",
+                    types: &[Type::Host],
+                    right: Right::Operate,
+                },
             ]),
         method("vm.stop", "shut a VM down", |call| Box::pin(stop(call)))
             .params([
@@ -46,36 +58,58 @@ pub fn methods() -> Vec<Method> {
                 ("bypassBlockedOperation", boolean().optional()),
             ])
             .resolve(OPERATE),
-        method("vm.suspend", "suspend a VM to disk", |call| Box::pin(suspend(call)))
+        method("vm.suspend", "suspend a VM to disk", |call| {
+            Box::pin(suspend(call))
+        })
+        .params([("id", string())])
+        .resolve(OPERATE),
+        method("vm.resume", "resume a suspended VM", |call| {
+            Box::pin(resume(call))
+        })
+        .params([("id", string())])
+        .resolve(OPERATE),
+        method("vm.pause", "pause a VM", |call| Box::pin(pause(call)))
             .params([("id", string())])
             .resolve(OPERATE),
-        method("vm.resume", "resume a suspended VM", |call| Box::pin(resume(call)))
-            .params([("id", string())])
-            .resolve(OPERATE),
-        method("vm.pause", "pause a VM", |call| Box::pin(pause(call))).params([("id", string())]).resolve(OPERATE),
-        method("vm.unpause", "let a paused VM go on", |call| Box::pin(unpause(call)))
-            .params([("id", string())])
-            .resolve(OPERATE),
-        method("vm.snapshot", "take a snapshot of a VM", |call| Box::pin(snapshot(call)))
-            .params([
-                ("id", string()),
-                ("name", string().optional()),
-                ("description", string().or_empty().optional()),
-                ("saveMemory", boolean().optional()),
-            ])
-            .resolve(OPERATE),
-        method("vm.revert", "take a VM back to a snapshot", |call| Box::pin(revert(call)))
-            .params([("snapshot", string())])
-            .resolve(&[Resolve { param: "snapshot", types: &[Type::VmSnapshot], right: Right::View }]),
-        method("vm.delete", "delete a VM, a snapshot or a template", |call| Box::pin(delete(call)))
-            .params([
-                ("id", string()),
-                ("deleteDisks", boolean().default_to(true)),
-                ("force", boolean().optional()),
-                ("forceDeleteDefaultTemplate", boolean().optional()),
-                ("forceBlockedOperation", boolean().optional()),
-            ])
-            .resolve(&[Resolve { param: "id", types: ANY_VM, right: Right::Administrate }]),
+        method("vm.unpause", "let a paused VM go on", |call| {
+            Box::pin(unpause(call))
+        })
+        .params([("id", string())])
+        .resolve(OPERATE),
+        method("vm.snapshot", "take a snapshot of a VM", |call| {
+            Box::pin(snapshot(call))
+        })
+        .params([
+            ("id", string()),
+            ("name", string().optional()),
+            ("description", string().or_empty().optional()),
+            ("saveMemory", boolean().optional()),
+        ])
+        .resolve(OPERATE),
+        method("vm.revert", "take a VM back to a snapshot", |call| {
+            Box::pin(revert(call))
+        })
+        .params([("snapshot", string())])
+        .resolve(&[Resolve {
+            param: "snapshot",
+            types: &[Type::VmSnapshot],
+            right: Right::View,
+        }]),
+        method("vm.delete", "delete a VM, a snapshot or a template", |call| {
+            Box::pin(delete(call))
+        })
+        .params([
+            ("id", string()),
+            ("deleteDisks", boolean().default_to(true)),
+            ("force", boolean().optional()),
+            ("forceDeleteDefaultTemplate", boolean().optional()),
+            ("forceBlockedOperation", boolean().optional()),
+        ])
+        .resolve(&[Resolve {
+            param: "id",
+            types: ANY_VM,
+            right: Right::Administrate,
+        }]),
         set_method(),
     ]
 }
@@ -85,55 +119,78 @@ fn set_method() -> Method {
     let flag = || boolean().optional();
     let erasable = || any_of(&["string", "null"]).optional();
     let erasable_integer = || any_of(&["integer", "null"]).optional();
-    Method::new("vm.set", Permission::SignedIn, "change the properties of a VM", set)
-        .params([
-            ("id", string()),
-            ("auto_poweron", flag()),
-            ("name_label", string().optional()),
-            ("name_description", string().or_empty().optional()),
-            ("notes", erasable().or_empty().longest(2048)),
-            ("high_availability", string().one_of(&["best-effort", "restart", ""]).optional()),
-            ("CPUs", integer().optional()),
-            ("cpusMax", size()),
-            ("memory", size()),
-            ("memoryMin", size()),
-            ("memoryMax", size()),
-            ("memoryStaticMax", size()),
-            ("PV_args", string().or_empty().optional()),
-            ("cpuMask", array(integer()).optional()),
-            ("cpuWeight", erasable_integer()),
-            ("cpuCap", erasable_integer()),
-            ("affinityHost", erasable()),
-            ("vga", string().optional()),
-            ("videoram", number().optional()),
-            ("coresPerSocket", any_of(&["string", "number", "null"]).optional()),
-            ("hasVendorDevice", flag()),
-            ("expNestedHvm", flag()),
-            ("nestedVirt", flag()),
-            ("resourceSet", erasable()),
-            ("share", flag()),
-            ("startDelay", integer().optional()),
-            ("secureBoot", flag()),
-            ("nicType", erasable()),
-            ("hvmBootFirmware", erasable()),
-            ("virtualizationMode", string().optional()),
-            ("viridian", flag()),
-            ("blockedOperations", object().optional()),
-            ("creation", object().optional()),
-            ("suspendSr", erasable()),
-            ("uefiMode", string().one_of(&["setup", "user"]).optional()),
-            ("xenStoreData", object().optional()),
-        ])
-        .resolve(&[
-            Resolve { param: "id", types: ANY_VM, right: Right::Administrate },
-            Resolve { param: "suspendSr", types: &[Type::Sr], right: Right::Administrate },
-            Resolve { param: "affinityHost", types: &[Type::Host], right: Right::View },
-        ])
+    Method::new(
+        "vm.set",
+        Permission::SignedIn,
+        "change the properties of a VM",
+        set,
+    )
+    .params([
+        ("id", string()),
+        ("auto_poweron", flag()),
+        ("name_label", string().optional()),
+        ("name_description", string().or_empty().optional()),
+        ("notes", erasable().or_empty().longest(2048)),
+        (
+            "high_availability",
+            string().one_of(&["best-effort", "restart", ""]).optional(),
+        ),
+        ("CPUs", integer().optional()),
+        ("cpusMax", size()),
+        ("memory", size()),
+        ("memoryMin", size()),
+        ("memoryMax", size()),
+        ("memoryStaticMax", size()),
+        ("PV_args", string().or_empty().optional()),
+        ("cpuMask", array(integer()).optional()),
+        ("cpuWeight", erasable_integer()),
+        ("cpuCap", erasable_integer()),
+        ("affinityHost", erasable()),
+        ("vga", string().optional()),
+        ("videoram", number().optional()),
+        ("coresPerSocket", any_of(&["string", "number", "null"]).optional()),
+        ("hasVendorDevice", flag()),
+        ("expNestedHvm", flag()),
+        ("nestedVirt", flag()),
+        ("resourceSet", erasable()),
+        ("share", flag()),
+        ("startDelay", integer().optional()),
+        ("secureBoot", flag()),
+        ("nicType", erasable()),
+        ("hvmBootFirmware", erasable()),
+        ("virtualizationMode", string().optional()),
+        ("viridian", flag()),
+        ("blockedOperations", object().optional()),
+        ("creation", object().optional()),
+        ("suspendSr", erasable()),
+        ("uefiMode", string().one_of(&["setup", "user"]).optional()),
+        ("xenStoreData", object().optional()),
+    ])
+    .resolve(&[
+        Resolve {
+            param: "id",
+            types: ANY_VM,
+            right: Right::Administrate,
+        },
+        Resolve {
+            param: "suspendSr",
+            types: &[Type::Sr],
+            right: Right::Administrate,
+        },
+        Resolve {
+            param: "affinityHost",
+            types: &[Type::Host],
+            right: Right::View,
+        },
+    ])
 }
 
 fn handle(call: &Call, param: &'static str) -> Result<VmHandle, Failure> {
     let object = call.object(param)?.clone();
-    Ok(VmHandle { pool: call.app.pool_of(&object)?, object })
+    Ok(VmHandle {
+        pool: call.app.pool_of(&object)?,
+        object,
+    })
 }
 
 async fn start(call: Call) -> Result<Outcome, Failure> {
@@ -147,7 +204,11 @@ async fn start(call: Call) -> Result<Outcome, Failure> {
 }
 
 async fn stop(call: Call) -> Result<Outcome, Failure> {
-    let patience_ms = call.params.get("forceShutdownDelay").and_then(Value::as_f64).unwrap_or(0.0);
+    let patience_ms = call
+        .params
+        .get("forceShutdownDelay")
+        .and_then(Value::as_f64)
+        .unwrap_or(0.0);
     let how = if call.flag("force") {
         vm_power::Shutdown::Hard
     } else if patience_ms > 0.0 {
@@ -161,7 +222,12 @@ async fn stop(call: Call) -> Result<Outcome, Failure> {
 }
 
 async fn restart(call: Call) -> Result<Outcome, Failure> {
-    vm_power::restart(&handle(&call, "id")?, call.flag("force"), call.flag("bypassBlockedOperation")).await?;
+    vm_power::restart(
+        &handle(&call, "id")?,
+        call.flag("force"),
+        call.flag("bypassBlockedOperation"),
+    )
+    .await?;
     Outcome::done()
 }
 
@@ -198,7 +264,11 @@ async fn revert(call: Call) -> Result<Outcome, Failure> {
     let snapshot = handle(&call, "snapshot")?;
     let parent = vm_snapshot::parent(&snapshot).ok_or_else(|| no_such_object(&snapshot.object.id, "VM"))?;
     let vm = call.app.inventory.get(&parent);
-    if !call.app.access.allows(call.user.as_ref(), vm.as_deref(), Right::Operate) {
+    if !call
+        .app
+        .access
+        .allows(call.user.as_ref(), vm.as_deref(), Right::Operate)
+    {
         return Err(unauthorized(Some("operate"), Some(&parent)).into());
     }
     vm_snapshot::revert(&snapshot).await?;
@@ -217,7 +287,10 @@ async fn delete(call: Call) -> Result<Outcome, Failure> {
 
 async fn set(call: Call) -> Result<Outcome, Failure> {
     let links = vm_edit::Links {
-        affinity_host: call.objects.get("affinityHost").map(|host| host.reference.clone()),
+        affinity_host: call
+            .objects
+            .get("affinityHost")
+            .map(|host| host.reference.clone()),
         suspend_sr: call.objects.get("suspendSr").map(|sr| sr.reference.clone()),
     };
     vm_edit::edit(&handle(&call, "id")?, &call.params, &links).await?;

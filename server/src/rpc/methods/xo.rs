@@ -11,7 +11,7 @@ use crate::{
 };
 use app::{
     model::ObjectType,
-    query::{pattern, text},
+    query::{ast::Query, pattern, text},
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -19,7 +19,13 @@ use std::sync::Arc;
 
 pub fn methods() -> Vec<Method> {
     vec![
-        Method::new("xo.getAllObjects", Permission::SignedIn, "returns all XO objects", get_all_objects).params([
+        Method::new(
+            "xo.getAllObjects",
+            Permission::SignedIn,
+            "returns all XO objects",
+            get_all_objects,
+        )
+        .params([
             ("filter", any_of(&["object", "string"]).or_empty().optional()),
             ("limit", number().optional()),
             ("ndjson", boolean().optional()),
@@ -33,7 +39,7 @@ enum Filter {
     Kind(ObjectType),
     Nothing,
     Pattern(Value),
-    Text(text::Query),
+    Text(Query),
 }
 
 impl Filter {
@@ -63,7 +69,9 @@ impl Filter {
             Self::Nothing => false,
             Self::Pattern(wanted) => {
                 // The type decides in most cases, and is known without a look.
-                let of_type = wanted["type"].as_str().is_none_or(|name| name == object.kind.as_str());
+                let of_type = wanted["type"]
+                    .as_str()
+                    .is_none_or(|name| name == object.kind.as_str());
                 of_type && pattern::matches(wanted, &json())
             }
             Self::Text(query) => query.matches(&json()),
@@ -84,16 +92,28 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
     let ndjson = call.flag("ndjson");
     if matches!(filter, Filter::All) && limit == usize::MAX && !ndjson {
         let whole = tokio::task::spawn_blocking(move || app.whole_inventory());
-        return Ok(Outcome::Json(vec![whole.await.map_err(|error| Failure::internal(error.to_string()))?]));
+        return Ok(Outcome::Json(vec![
+            whole
+                .await
+                .map_err(|error| Failure::internal(error.to_string()))?,
+        ]));
     }
     // Filtering may look into every object's JSON: off the threads that answer others.
     let selected = tokio::task::spawn_blocking(move || -> Vec<Arc<Object>> {
         let (_, all) = app.inventory.all();
-        all.into_iter().filter(|object| filter.matches(object)).take(limit).collect()
+        all.into_iter()
+            .filter(|object| filter.matches(object))
+            .take(limit)
+            .collect()
     });
-    let selected = selected.await.map_err(|error| Failure::internal(error.to_string()))?;
+    let selected = selected
+        .await
+        .map_err(|error| Failure::internal(error.to_string()))?;
     if ndjson {
-        let lines = selected.iter().flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")]).collect();
+        let lines = selected
+            .iter()
+            .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")])
+            .collect();
         let path = call.app.downloads.offer("application/json", None, lines);
         return Ok(Outcome::Value(json!({ "$getFrom": path })));
     }
@@ -102,7 +122,10 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
 
 /// `{"id": object, ...}` in one piece.
 pub fn join(objects: &[Arc<Object>]) -> Bytes {
-    let size: usize = objects.iter().map(|object| object.json.len() + object.id.len() + 4).sum();
+    let size: usize = objects
+        .iter()
+        .map(|object| object.json.len() + object.id.len() + 4)
+        .sum();
     let mut text = Vec::with_capacity(size + 2);
     text.push(b'{');
     for (index, object) in objects.iter().enumerate() {
