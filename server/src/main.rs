@@ -52,6 +52,10 @@ impl Serve {
     fn into_config(self) -> anyhow::Result<Config> {
         let mut settings = self.settings;
         settings.admin_password = std::env::var("XO_ADMIN_PASSWORD").ok();
+        let servers = std::env::var("XO_FIRST_SERVERS")
+            .ok()
+            .filter(|servers| !servers.is_empty());
+        settings.first_servers = servers.map(|servers| servers.split(',').map(str::to_owned).collect());
         Ok(match self.config {
             Some(path) => settings.or(Settings::from_file(&path)?),
             None => settings,
