@@ -46,9 +46,6 @@ pub fn build(options: &Options) -> anyhow::Result<()> {
             "wasm32-unknown-unknown",
             "--profile",
             profile,
-            // Leptos' views without their deep types: a smaller module, compiled faster.
-            "--config",
-            r#"target.wasm32-unknown-unknown.rustflags=["--cfg","erase_components"]"#,
         ])
     })?;
     let site = workspace.site();
