@@ -1,1 +1,129 @@
-fn main() {}
+//! `xo-server`: reads the command line, builds the server, runs it until it is told to stop.
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use server::{
+    app::App,
+    config::{Config, LogFormat, Settings},
+    http,
+};
+use std::path::PathBuf;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+// The inventory is a great many small pieces that come and go; this halves what they cost.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Xen Orchestra: one place to see and steer all your Xen pools
+///
+/// Without a subcommand it serves. Open the printed address in a browser and sign in; the first start
+/// makes an administrator and prints its password once. Then add your pools under Administration.
+///
+/// Every setting can be given on the command line, as an environment variable, or in a file (--config);
+/// the first in this order wins.
+#[derive(Parser)]
+#[command(name = "xo-server", version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API and the web client (the default)
+    Serve(Serve),
+}
+
+#[derive(clap::Args)]
+struct Serve {
+    /// Configuration file (TOML)
+    #[arg(long, env = "XO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Serve {
+    fn into_config(self) -> anyhow::Result<Config> {
+        let mut settings = self.settings;
+        settings.admin_password = std::env::var("XO_ADMIN_PASSWORD").ok();
+        Ok(match self.config {
+            Some(path) => settings.or(Settings::from_file(&path)?),
+            None => settings,
+        }
+        .into_config())
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let line = CommandLine::parse();
+    let serve = match line.command {
+        Some(Command::Serve(serve)) => serve,
+        None => line.serve,
+    };
+    let config = serve.into_config()?;
+    start_log(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(config))
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log)
+        .with_context(|| format!("{:?} is not a log filter", config.log))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)] // What a person at a terminal must read: address and first password.
+async fn run(config: Config) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let (app, first_admin) = App::build(config).await?;
+    println!("Xen Orchestra is at http://{address}/");
+    if let Some(admin) = first_admin {
+        match admin.generated_password {
+            Some(password) => println!(
+                "The first administrator: {} with password {password}\nIt is not shown again.",
+                admin.email
+            ),
+            None => println!(
+                "The first administrator: {} with the password that was given",
+                admin.email
+            ),
+        }
+    }
+    app.start();
+    let serving = tokio::spawn(http::serve::serve(app.clone(), listener));
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    tracing::info!("stopping");
+    // A second signal means: now.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        std::process::exit(1);
+    });
+    app.stop().await;
+    serving.await?;
+    tracing::info!("stopped");
+    Ok(())
+}

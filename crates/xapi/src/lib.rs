@@ -1,1 +1,21 @@
-//! Placeholder
+//! A client of the Xen management API (XAPI).
+//!
+//! It knows XAPI's wire forms, records and events, and nothing of Xen Orchestra's objects. The pieces,
+//! from the wire up: [`wire`] (JSON-RPC and XML-RPC), [`records`] (typed, forgiving), [`tls`] (whom to
+//! trust), [`client`] (one session, calls), [`cache`] (the records of one pool), [`watch`] (keeps a cache
+//! equal to the pool through `event.from`).
+
+pub mod cache;
+pub mod client;
+pub mod error;
+pub mod records;
+pub mod reference;
+pub mod tls;
+pub mod watch;
+pub mod wire;
+
+pub use cache::{Cache, Change, Slot};
+pub use client::{Client, Endpoint};
+pub use error::{CallError, Fault};
+pub use records::{Class, Record};
+pub use reference::{OpaqueRef, Ref};

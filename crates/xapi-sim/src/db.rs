@@ -1,0 +1,521 @@
+//! The simulated database: one table per class of the data model, relations kept at both ends, a generation
+//! number for every change and the bounded history of deletions that `event.from` reads.
+//!
+//! Names of classes and fields come from the code, not from clients: a name that the model does not know is a
+//! programming error and panics. Clients' names are checked against the model in `rpc`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+use rustc_hash::FxHashMap;
+
+use crate::fault::Fault;
+use crate::model::{Class, ClassId, End, Type, model};
+use crate::seed::Seed;
+use crate::value::{NULL_REF, Value};
+use crate::wire::Wire;
+
+pub type Ref = Arc<str>;
+
+/// XAPI prunes a table's deletion history to 256 entries when it reaches 512.
+const DELETIONS_PRUNED_AT: usize = 512;
+const DELETIONS_KEPT: usize = 256;
+
+pub struct Db {
+    tables: Vec<Table>,
+    generation: u64,
+    /// The newest change of every row that takes part in events, oldest first: a delta reads only its tail.
+    changed: BTreeMap<u64, (ClassId, Ref)>,
+    pub seed: Seed,
+    /// Deletions still to be kept out of the history (a test knob: lost `del` events).
+    silent_deletions: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<Ref, Row>,
+    by_uuid: FxHashMap<Box<str>, Ref>,
+    deletions: VecDeque<Deletion>,
+}
+
+pub struct Row {
+    fields: Box<[Value]>,
+    pub created: u64,
+    pub modified: u64,
+    rendered: [OnceLock<Arc<str>>; 2],
+}
+
+#[derive(Clone)]
+pub struct Deletion {
+    pub created: u64,
+    pub deleted: u64,
+    pub reference: Ref,
+}
+
+impl Row {
+    pub fn at(&self, field: usize) -> &Value {
+        &self.fields[field]
+    }
+
+    /// The record as it goes on the wire; rendered once per change.
+    pub fn render(&self, class: &Class, wire: Wire) -> Arc<str> {
+        self.rendered[wire as usize]
+            .get_or_init(|| wire.record(class, &self.fields).into())
+            .clone()
+    }
+}
+
+/// The class of that name.
+pub fn class(name: &str) -> &'static Class {
+    model()
+        .class(name)
+        .unwrap_or_else(|| panic!("no class {name} in the data model"))
+}
+
+fn field_of(class: &Class, name: &str) -> usize {
+    class
+        .field(name)
+        .unwrap_or_else(|| panic!("no field {}.{name} in the data model", class.name))
+}
+
+impl Db {
+    pub fn new(seed: u64) -> Db {
+        Db {
+            tables: model().classes.iter().map(|_| Table::default()).collect(),
+            generation: 1,
+            changed: BTreeMap::new(),
+            seed: Seed::new(seed),
+            silent_deletions: 0,
+        }
+    }
+
+    /// Grows with every change.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    // ---- reading
+
+    pub fn exists(&self, class_name: &str, reference: &str) -> bool {
+        self.tables[class(class_name).id].rows.contains_key(reference)
+    }
+
+    pub fn row(&self, class: &Class, reference: &str) -> Result<&Row, Fault> {
+        let rows = &self.tables[class.id].rows;
+        rows.get(reference)
+            .ok_or_else(|| Fault::handle_invalid(&class.name, reference))
+    }
+
+    /// HANDLE_INVALID unless the object is there.
+    pub fn check(&self, class_name: &str, reference: &str) -> Result<(), Fault> {
+        self.row(class(class_name), reference).map(drop)
+    }
+
+    /// The field of an object; an empty string when the object is gone.
+    pub fn get(&self, class_name: &str, reference: &str, field: &str) -> &Value {
+        static GONE: OnceLock<Value> = OnceLock::new();
+        let class = class(class_name);
+        let at = field_of(class, field);
+        match self.tables[class.id].rows.get(reference) {
+            Some(row) => row.at(at),
+            None => GONE.get_or_init(Value::void),
+        }
+    }
+
+    /// The text of a field (string, enum or reference).
+    pub fn text(&self, class: &str, reference: &str, field: &str) -> String {
+        self.get(class, reference, field).str().to_owned()
+    }
+
+    /// The members of a set of references (or strings).
+    pub fn members(&self, class: &str, reference: &str, field: &str) -> Vec<String> {
+        self.get(class, reference, field).strings()
+    }
+
+    pub fn refs(&self, class_name: &str) -> Vec<Ref> {
+        self.tables[class(class_name).id].rows.keys().cloned().collect()
+    }
+
+    pub fn rows(&self, class: &Class) -> impl Iterator<Item = (&Ref, &Row)> {
+        self.tables[class.id].rows.iter()
+    }
+
+    pub fn count(&self, class_name: &str) -> usize {
+        self.tables[class(class_name).id].rows.len()
+    }
+
+    pub fn by_uuid(&self, class_name: &str, uuid: &str) -> Option<Ref> {
+        self.tables[class(class_name).id].by_uuid.get(uuid).cloned()
+    }
+
+    pub fn find(&self, class_name: &str, field: &str, text: &str) -> Option<Ref> {
+        let class = class(class_name);
+        let at = field_of(class, field);
+        self.rows(class)
+            .find(|(_, row)| row.at(at).str() == text)
+            .map(|(reference, _)| reference.clone())
+    }
+
+    /// Rows per class that is kept in the database, as `valid_ref_counts` wants them.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static Class, usize)> {
+        let classes = model().classes.iter().filter(|class| class.in_database);
+        classes.map(|class| (class, self.tables[class.id].rows.len()))
+    }
+
+    /// Everything, for tests: class -> ref -> record.
+    pub fn snapshot(&self) -> BTreeMap<String, BTreeMap<String, serde_json::Value>> {
+        let classes = model()
+            .classes
+            .iter()
+            .filter(|class| !self.tables[class.id].rows.is_empty());
+        classes
+            .map(|class| {
+                let records = self
+                    .rows(class)
+                    .map(|(r, row)| (r.to_string(), parsed(class, row)));
+                (class.name.clone(), records.collect())
+            })
+            .collect()
+    }
+
+    /// One record as JSON, for tests.
+    pub fn record(&self, class_name: &str, reference: &str) -> Option<serde_json::Value> {
+        let class = class(class_name);
+        self.tables[class.id]
+            .rows
+            .get(reference)
+            .map(|row| parsed(class, row))
+    }
+
+    // ---- what happened since
+
+    /// Rows changed after a generation, oldest change first.
+    pub fn changed_since(&self, generation: u64) -> impl Iterator<Item = &(ClassId, Ref)> {
+        self.changed.range(generation + 1..).map(|(_, row)| row)
+    }
+
+    pub fn deletions(&self, class: &Class) -> impl Iterator<Item = &Deletion> {
+        self.tables[class.id].deletions.iter()
+    }
+
+    pub fn forget_deletions(&mut self) {
+        for table in &mut self.tables {
+            table.deletions.clear();
+        }
+    }
+
+    pub fn silence_deletions(&mut self, count: usize) {
+        self.silent_deletions = count;
+    }
+
+    // ---- writing
+
+    /// A new object with a new reference (and uuid, unless given); fields not named get their defaults.
+    pub fn create<'a>(
+        &mut self,
+        class_name: &str,
+        fields: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Ref {
+        let class = class(class_name);
+        let reference = self.seed.reference();
+        let mut values: Vec<Value> = class.fields.iter().map(|field| field.initial()).collect();
+        for (name, value) in fields {
+            values[field_of(class, name)] = value;
+        }
+        self.insert(class, &reference, values)
+    }
+
+    /// A new object from the values of all its fields, in the model's order.
+    pub fn insert(&mut self, class: &Class, reference: &str, mut values: Vec<Value>) -> Ref {
+        if let Some(at) = class.field("uuid")
+            && values[at].str().is_empty()
+        {
+            values[at] = Value::from(self.seed.uuid());
+        }
+        // Reverse ends follow from the forward ends of others.
+        for (field, value) in class.fields.iter().zip(&mut values) {
+            if field.reverse.is_some() && field.forward.is_none() {
+                *value = field.ty.zero();
+            }
+        }
+        let reference: Ref = reference.into();
+        self.generation += 1;
+        let generation = self.generation;
+        let table = &mut self.tables[class.id];
+        if let Some(at) = class.field("uuid") {
+            table.by_uuid.insert(values[at].str().into(), reference.clone());
+        }
+        let links: Vec<(End, Vec<Value>)> = class
+            .fields
+            .iter()
+            .zip(&values)
+            .filter_map(|(field, value)| Some((field.forward?, targets(value).to_vec())))
+            .collect();
+        let row = Row {
+            fields: values.into(),
+            created: generation,
+            modified: generation,
+            rendered: Default::default(),
+        };
+        table.rows.insert(reference.clone(), row);
+        if class.has_events {
+            self.changed.insert(generation, (class.id, reference.clone()));
+        }
+        for (end, targets) in links {
+            for target in targets {
+                self.link(end, target.str(), &reference);
+            }
+        }
+        reference
+    }
+
+    /// Writes a field. False when it already had that value (then nothing happens) or the object is gone.
+    pub fn set(&mut self, class_name: &str, reference: &str, field: &str, value: impl Into<Value>) -> bool {
+        let class = class(class_name);
+        self.set_at(class, reference, field_of(class, field), value.into())
+    }
+
+    pub fn set_at(&mut self, class: &Class, reference: &str, field: usize, value: Value) -> bool {
+        let Some(row) = self.tables[class.id].rows.get_mut(reference) else {
+            return false;
+        };
+        if row.fields[field] == value {
+            return false;
+        }
+        let old = std::mem::replace(&mut row.fields[field], value);
+        let new = row.fields[field].clone();
+        if class.fields[field].name == "uuid" {
+            let table = &mut self.tables[class.id];
+            table.by_uuid.remove(old.str());
+            table.by_uuid.insert(new.str().into(), reference.into());
+        }
+        self.touch(class.id, reference);
+        // The other end of a many-to-many relation is writable too, so both directions are followed.
+        let definition = &class.fields[field];
+        let many = matches!(definition.ty, Type::Set(_));
+        let follower = definition.forward.or(definition
+            .reverse
+            .filter(|end| many && matches!(model().classes[end.class].fields[end.field].ty, Type::Set(_))));
+        if let Some(end) = follower {
+            for target in targets(&old)
+                .iter()
+                .filter(|target| !targets(&new).contains(target))
+            {
+                self.unlink(end, target.str(), reference);
+            }
+            for target in targets(&new)
+                .iter()
+                .filter(|target| !targets(&old).contains(target))
+            {
+                self.link(end, target.str(), reference);
+            }
+        }
+        true
+    }
+
+    /// Writes several fields.
+    pub fn update<'a>(
+        &mut self,
+        class_name: &str,
+        reference: &str,
+        fields: impl IntoIterator<Item = (&'a str, Value)>,
+    ) {
+        for (name, value) in fields {
+            self.set(class_name, reference, name, value);
+        }
+    }
+
+    /// Writes one entry of a map; `None` removes it.
+    pub fn set_entry(&mut self, class: &str, reference: &str, field: &str, key: &str, value: Option<Value>) {
+        let map = self.get(class, reference, field).with(key, value);
+        self.set(class, reference, field, map);
+    }
+
+    /// Removes an object; references to it are left dangling, relations are kept.
+    pub fn destroy(&mut self, class_name: &str, reference: &str) -> bool {
+        let class = class(class_name);
+        let table = &mut self.tables[class.id];
+        let Some((reference, row)) = table.rows.remove_entry(reference) else {
+            return false;
+        };
+        if let Some(at) = class.field("uuid") {
+            table.by_uuid.remove(row.at(at).str());
+        }
+        self.changed.remove(&row.modified);
+        self.generation += 1;
+        for (field, value) in class.fields.iter().zip(&row.fields) {
+            let end = match (field.forward, field.reverse) {
+                (Some(end), _) => end,
+                (None, Some(end)) if is_set(end) => end,
+                _ => continue,
+            };
+            for target in targets(value) {
+                self.unlink(end, target.str(), &reference);
+            }
+        }
+        if self.silent_deletions > 0 {
+            self.silent_deletions -= 1;
+        } else if class.has_events {
+            let deletions = &mut self.tables[class.id].deletions;
+            deletions.push_back(Deletion {
+                created: row.created,
+                deleted: self.generation,
+                reference,
+            });
+            if deletions.len() >= DELETIONS_PRUNED_AT {
+                deletions.drain(..deletions.len() - DELETIONS_KEPT);
+            }
+        }
+        true
+    }
+
+    /// Makes an event for a row that did not change.
+    pub fn touch(&mut self, class: ClassId, reference: &str) {
+        let Some((reference, _)) = self.tables[class].rows.get_key_value(reference) else {
+            return;
+        };
+        let reference = reference.clone();
+        self.generation += 1;
+        let generation = self.generation;
+        if let Some(row) = self.tables[class].rows.get_mut(&reference) {
+            self.changed.remove(&row.modified);
+            row.modified = generation;
+            row.rendered = Default::default();
+        }
+        if model().classes[class].has_events {
+            self.changed.insert(generation, (class, reference));
+        }
+    }
+
+    fn link(&mut self, end: End, target: &str, from: &str) {
+        if let Some(row) = self.tables[end.class].rows.get_mut(target)
+            && let Value::Set(items) = &mut row.fields[end.field]
+        {
+            // Only the writable ends of a many-to-many relation can already hold it; they are short.
+            if is_many_to_many(end) && items.iter().any(|item| item.str() == from) {
+                return;
+            }
+            items.push(Value::from(from));
+            self.touch(end.class, target);
+        }
+    }
+
+    fn unlink(&mut self, end: End, target: &str, from: &str) {
+        if let Some(row) = self.tables[end.class].rows.get_mut(target) {
+            let changed = match &mut row.fields[end.field] {
+                Value::Set(items) => match items.iter().position(|item| item.str() == from) {
+                    Some(at) => {
+                        items.remove(at);
+                        true
+                    }
+                    None => false,
+                },
+                Value::Str(text) if &**text == from => {
+                    *text = NULL_REF.into();
+                    true
+                }
+                _ => false,
+            };
+            if changed {
+                self.touch(end.class, target);
+            }
+        }
+    }
+}
+
+fn parsed(class: &Class, row: &Row) -> serde_json::Value {
+    serde_json::from_str(&row.render(class, Wire::Json)).unwrap_or_default()
+}
+
+fn is_set(end: End) -> bool {
+    matches!(model().classes[end.class].fields[end.field].ty, Type::Set(_))
+}
+
+fn is_many_to_many(end: End) -> bool {
+    let field = &model().classes[end.class].fields[end.field];
+    field.forward.or(field.reverse).is_some_and(is_set) && is_set(end)
+}
+
+/// The references that a forward field holds.
+fn targets(value: &Value) -> &[Value] {
+    match value {
+        Value::Set(items) => items,
+        Value::Str(text) if !text.is_empty() && &**text != NULL_REF => std::slice::from_ref(value),
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(db: &Db, since: u64) -> Vec<&'static str> {
+        db.changed_since(since)
+            .map(|(class, _)| model().classes[*class].name.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn both_ends_of_a_relation_follow_and_make_events() {
+        let mut db = Db::new(1);
+        let vm = db.create("VM", []);
+        let vdi = db.create("VDI", []);
+        let before = db.generation();
+        let vbd = db.create("VBD", [("VM", Value::from(&*vm)), ("VDI", Value::from(&*vdi))]);
+        assert_eq!(db.members("VM", &vm, "VBDs"), [&*vbd]);
+        let mut touched = changes(&db, before);
+        touched.sort_unstable();
+        assert_eq!(touched, ["VBD", "VDI", "VM"]);
+        db.set("VBD", &vbd, "VDI", Value::null());
+        assert!(db.members("VDI", &vdi, "VBDs").is_empty());
+        db.destroy("VBD", &vbd);
+        assert!(db.members("VM", &vm, "VBDs").is_empty());
+    }
+
+    #[test]
+    fn many_to_many_relations_follow_from_either_end() {
+        let mut db = Db::new(1);
+        let update = db.create("pool_update", []);
+        let host = db.create("host", [("updates", Value::set_of([&*update]))]);
+        assert_eq!(db.members("pool_update", &update, "hosts"), [&*host]);
+        db.set("pool_update", &update, "hosts", Value::Set(vec![]));
+        assert!(db.members("host", &host, "updates").is_empty());
+    }
+
+    #[test]
+    fn an_equal_value_makes_no_event() {
+        let mut db = Db::new(1);
+        let vm = db.create("VM", [("name_label", Value::from("a"))]);
+        let before = db.generation();
+        assert!(!db.set("VM", &vm, "name_label", "a"));
+        assert!(changes(&db, before).is_empty());
+        assert!(db.set("VM", &vm, "name_label", "b"));
+        assert_eq!(changes(&db, before), ["VM"]);
+    }
+
+    #[test]
+    fn the_history_of_deletions_is_pruned_to_256_at_512() {
+        let mut db = Db::new(1);
+        let vms: Vec<Ref> = (0..512).map(|_| db.create("VM", [])).collect();
+        for vm in &vms[..511] {
+            db.destroy("VM", vm);
+        }
+        assert_eq!(db.deletions(class("VM")).count(), 511);
+        db.destroy("VM", &vms[511]);
+        assert_eq!(db.deletions(class("VM")).count(), 256);
+    }
+
+    #[test]
+    fn silenced_deletions_leave_no_trace() {
+        let mut db = Db::new(1);
+        let (first, second) = (db.create("VM", []), db.create("VM", []));
+        db.silence_deletions(1);
+        db.destroy("VM", &first);
+        db.destroy("VM", &second);
+        let kept: Vec<_> = db
+            .deletions(class("VM"))
+            .map(|deletion| deletion.reference.clone())
+            .collect();
+        assert_eq!(kept, [second]);
+    }
+}

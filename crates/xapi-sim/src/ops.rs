@@ -1,0 +1,229 @@
+//! Hand-written operations: who does what for which class, and the frame that all of them share - assert, mark
+//! `current_operations`, let time pass, change the world, unmark.
+
+mod alerts;
+mod clone;
+mod devices;
+mod host;
+pub mod lifecycle;
+mod network;
+mod pool_ops;
+pub mod power;
+mod records;
+mod settings;
+mod storage;
+mod system;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::db::Db;
+use crate::fault::Fault;
+use crate::model::{Class, Kind, Message, model};
+use crate::rpc::Call;
+use crate::value::Value;
+
+use clone::duplicate;
+pub use clone::row_copy;
+pub use network::create_vlan;
+pub use storage::new_vdi;
+
+/// How long the server itself waits for a conflicting operation, at time scale 1.
+const PATIENCE_SECONDS: f64 = 20.0;
+
+/// An answer, or `None` for a message that the module does not know.
+type Outcome = Result<Option<Value>, Fault>;
+
+pub async fn run(
+    call: &Call,
+    class: &'static Class,
+    message: &'static Message,
+    params: Vec<Value>,
+) -> Result<Value, Fault> {
+    let outcome = dispatch(call, class, message, &params).await?;
+    outcome.ok_or_else(|| Fault::new("NOT_IMPLEMENTED", [format!("{}.{}", class.name, message.name)]))
+}
+
+async fn dispatch(call: &Call, class: &'static Class, message: &'static Message, p: &[Value]) -> Outcome {
+    let name = message.name.as_str();
+    let own = match class.name.as_str() {
+        "session" | "event" | "task" | "message" => system::run(call, &class.name, name, p)?,
+        "VM" => match power::run(call, name, p).await? {
+            None => match clone::run(call, name, p).await? {
+                None => settings::run(call, name, p)?,
+                done => done,
+            },
+            done => done,
+        },
+        "VBD" | "VIF" => devices::run(call, &class.name, name, p).await?,
+        "VDI" | "SR" | "PBD" => storage::run(call, &class.name, name, p).await?,
+        "host" => host::run(call, name, p).await?,
+        "pool" => pool_ops::run(call, name, p)?,
+        "network" | "PIF" | "VLAN" | "Bond" => network::run(call, &class.name, name, p)?,
+        _ => None,
+    };
+    match (own, message.kind) {
+        (Some(value), _) => Ok(Some(value)),
+        (None, Kind::Create) => records::create(call, class, &p[0]).map(Some),
+        (None, Kind::Destroy) => records::destroy(call, class, p[0].str()).map(Some),
+        (None, _) => records::plain(call, class, message, p),
+    }
+}
+
+/// Names of the messages that answer NOT_IMPLEMENTED, from the lists that the modules keep.
+pub fn unimplemented_messages() -> Vec<String> {
+    let mut names = Vec::new();
+    for class in &model().classes {
+        for message in class
+            .messages
+            .iter()
+            .filter(|message| message.kind == Kind::Custom)
+        {
+            if !is_implemented(class, message) {
+                names.push(format!("{}.{}", class.name, message.name));
+            }
+        }
+    }
+    names
+}
+
+fn is_implemented(class: &Class, message: &Message) -> bool {
+    let name = message.name.as_str();
+    let own: &[&[&str]] = match class.name.as_str() {
+        "session" => &[system::SESSION],
+        "event" => &[system::EVENT],
+        "task" => &[system::TASK],
+        "message" => &[system::MESSAGE],
+        "VM" => &[power::MESSAGES, clone::MESSAGES, settings::MESSAGES],
+        "VBD" => &[devices::VBD],
+        "VIF" => &[devices::VIF],
+        "VDI" => &[storage::VDI],
+        "SR" => &[storage::SR],
+        "PBD" => &[storage::PBD],
+        "host" => &[host::MESSAGES],
+        "pool" => &[pool_ops::MESSAGES],
+        "network" => &[network::NETWORK],
+        "PIF" => &[network::PIF],
+        "VLAN" => &[network::VLAN],
+        "Bond" => &[network::BOND],
+        _ => &[],
+    };
+    own.iter().any(|names| names.contains(&name)) || records::is_plain(class, message)
+}
+
+/// What depends on a field that was written from outside.
+pub fn after_write(db: &mut Db, class: &Class, reference: &str, field: usize) {
+    if class.name == "VM"
+        && matches!(
+            class.fields[field].name.as_str(),
+            "is_a_template" | "blocked_operations"
+        )
+    {
+        lifecycle::refresh(db, "VM", reference);
+    }
+}
+
+/// A copy of a VM as it would be made by `snapshot`, `checkpoint` or `clone`; for the seeded world.
+pub fn clone_vm(db: &mut Db, vm: &str, operation: &str, name: &str) -> String {
+    duplicate(db, vm, operation, name, None, &[])
+}
+
+pub fn void() -> Outcome {
+    Ok(Some(Value::void()))
+}
+
+/// One object and the operation that runs on it.
+pub type Mark = (&'static str, String, &'static str);
+
+impl Call {
+    /// Asserts and marks an operation. `plan` checks everything and says what to mark; when it meets another
+    /// operation the call waits for it, as the real server does.
+    pub async fn begin(&self, plan: impl Fn(&Db) -> Result<Vec<Mark>, Fault>) -> Result<Vec<Mark>, Fault> {
+        let patience = Duration::from_secs_f64(PATIENCE_SECONDS * self.pool.config.time_scale);
+        let deadline = Instant::now() + patience;
+        let mut changes = self.pool.changes();
+        loop {
+            changes.mark_unchanged();
+            let planned = self.pool.write(|db| -> Result<Vec<Mark>, Fault> {
+                let marks = plan(db)?;
+                for (class, reference, operation) in &marks {
+                    let mark = Some(Value::from(*operation));
+                    db.set_entry(class, reference, "current_operations", &self.task, mark);
+                    lifecycle::refresh(db, class, reference);
+                }
+                Ok(marks)
+            });
+            match planned {
+                Err(fault) if fault.code == "OTHER_OPERATION_IN_PROGRESS" => {
+                    if tokio::time::timeout_at(deadline, changes.changed())
+                        .await
+                        .is_err()
+                    {
+                        return Err(fault);
+                    }
+                }
+                planned => return planned,
+            }
+        }
+    }
+
+    /// Changes the world and ends the operation.
+    pub fn end<T>(&self, marks: &[Mark], change: impl FnOnce(&mut Db) -> T) -> T {
+        self.pool.write(|db| {
+            let result = change(db);
+            for (class, reference, _) in marks {
+                if db.exists(class, reference) {
+                    db.set_entry(class, reference, "current_operations", &self.task, None);
+                    lifecycle::refresh(db, class, reference);
+                }
+            }
+            result
+        })
+    }
+
+    /// Lets the time of a marked operation pass; a cancelled one leaves the world as it was.
+    pub async fn pass(&self, marks: &[Mark], seconds: f64) -> Result<(), Fault> {
+        let worked = self.work(seconds).await;
+        if worked.is_err() {
+            self.end(marks, |_| ());
+        }
+        worked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_says_it_does_is_in_the_data_model() {
+        let lists: [(&str, &[&str]); 17] = [
+            ("session", system::SESSION),
+            ("event", system::EVENT),
+            ("task", system::TASK),
+            ("message", system::MESSAGE),
+            ("VM", power::MESSAGES),
+            ("VM", clone::MESSAGES),
+            ("VM", settings::MESSAGES),
+            ("VBD", devices::VBD),
+            ("VIF", devices::VIF),
+            ("VDI", storage::VDI),
+            ("SR", storage::SR),
+            ("PBD", storage::PBD),
+            ("host", host::MESSAGES),
+            ("pool", pool_ops::MESSAGES),
+            ("network", network::NETWORK),
+            ("PIF", network::PIF),
+            ("VLAN", network::VLAN),
+        ];
+        for (class, names) in lists {
+            for name in names {
+                assert!(crate::db::class(class).message(name).is_some(), "{class}.{name}");
+            }
+        }
+        let missing = unimplemented_messages();
+        assert!(missing.contains(&"VM.import_convert".to_owned()));
+        assert!(!missing.contains(&"VM.start".to_owned()));
+    }
+}

@@ -1,0 +1,484 @@
+//! Disks and where they live: VDI, SR, PBD.
+
+use super::{Outcome, clone, lifecycle, void};
+use crate::db::Db;
+use crate::fault::Fault;
+use crate::rpc::Call;
+use crate::value::{NULL_REF, Value};
+
+pub const VDI: &[&str] = &[
+    "snapshot",
+    "clone",
+    "copy",
+    "resize",
+    "resize_online",
+    "forget",
+    "update",
+    "set_name_label",
+    "set_name_description",
+    "pool_migrate",
+    "enable_cbt",
+    "disable_cbt",
+    "data_destroy",
+    "list_changed_blocks",
+    "get_nbd_info",
+    "revert",
+];
+pub const SR: &[&str] = &[
+    "scan",
+    "create",
+    "introduce",
+    "forget",
+    "destroy",
+    "update",
+    "get_supported_types",
+    "probe",
+    "get_live_hosts",
+    "set_name_label",
+    "set_name_description",
+    "set_shared",
+    "assert_can_host_ha_statefile",
+];
+pub const PBD: &[&str] = &["plug", "unplug"];
+
+pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
+    let this = p.first().map_or("", Value::str);
+    match (class, name) {
+        ("VDI", "create") => create_vdi(call, &p[0]).map(Some),
+        ("VDI", "snapshot" | "clone") => {
+            let operation = if name == "clone" { "clone" } else { "snapshot" };
+            let marks = call.begin(|db| mark_vdi(db, this, operation)).await?;
+            call.pass(&marks, 0.5).await?;
+            Ok(Some(Value::from(call.end(&marks, |db| {
+                clone::copy_vdi(db, this, name == "snapshot", None)
+            }))))
+        }
+        ("VDI", "copy") => {
+            let marks = call.begin(|db| mark_vdi(db, this, "copy")).await?;
+            call.pass(&marks, 4.0).await?;
+            let made = call.end(&marks, |db| match db.exists("VDI", p[3].str()) {
+                true => p[3].str().to_owned(),
+                false => clone::copy_vdi(db, this, false, Some(p[1].str())),
+            });
+            Ok(Some(Value::from(made)))
+        }
+        ("VDI", "pool_migrate") => migrate_vdi(call, this, p[1].str()).await,
+        ("VDI", "resize" | "resize_online") => resize(call, this, p[1].int(), name == "resize").await,
+        ("VDI", "destroy" | "forget") => destroy_vdi(call, this, name == "destroy").await,
+        ("VDI", "update") => call.pool.db().check("VDI", this).and_then(|()| void()),
+        ("VDI", "enable_cbt" | "disable_cbt") => call.pool.write(|db| {
+            db.check("VDI", this)?;
+            db.set("VDI", this, "cbt_enabled", name == "enable_cbt");
+            void()
+        }),
+        ("VDI", "data_destroy") => call.pool.write(|db| {
+            db.check("VDI", this)?;
+            db.update(
+                "VDI",
+                this,
+                [
+                    ("type", Value::from("cbt_metadata")),
+                    ("physical_utilisation", Value::Int(0)),
+                ],
+            );
+            void()
+        }),
+        ("VDI", "list_changed_blocks") => call.pool.db().check("VDI", this).map(|()| Some(Value::void())),
+        ("VDI", "get_nbd_info") => call
+            .pool
+            .db()
+            .check("VDI", this)
+            .map(|()| Some(Value::Set(vec![]))),
+        ("SR", "scan") => {
+            let marks = call
+                .begin(|db| {
+                    db.check("SR", this)?;
+                    need_pbd(db, this)?;
+                    Ok(vec![("SR", this.to_owned(), "scan")])
+                })
+                .await?;
+            call.pass(&marks, 1.0).await?;
+            call.end(&marks, |db| {
+                db.set_entry("SR", this, "other_config", "dirty", None);
+            });
+            void()
+        }
+        ("SR", "create") => create_sr(call, p).await.map(Some),
+        ("SR", "introduce") => introduce_sr(call, p).map(Some),
+        ("SR", "forget" | "destroy") => remove_sr(call, this, name == "destroy"),
+        ("SR", "update" | "assert_can_host_ha_statefile") => {
+            call.pool.db().check("SR", this).and_then(|()| void())
+        }
+        ("SR", "get_supported_types") => {
+            let db = call.pool.db();
+            Ok(Some(Value::set_of(
+                db.refs("SM").iter().map(|sm| db.text("SM", sm, "type")),
+            )))
+        }
+        ("SR", "probe") => Ok(Some(Value::from("<?xml version=\"1.0\" ?><SRlist></SRlist>"))),
+        ("SR", "get_live_hosts") => {
+            let db = call.pool.db();
+            db.check("SR", this)?;
+            let pbds = db.members("SR", this, "PBDs");
+            let plugged = pbds
+                .iter()
+                .filter(|pbd| db.get("PBD", pbd, "currently_attached").bool());
+            Ok(Some(Value::set_of(
+                plugged.map(|pbd| db.text("PBD", pbd, "host")),
+            )))
+        }
+        ("SR", "set_shared") => call.pool.write(|db| {
+            db.check("SR", this)?;
+            if !p[1].bool() && db.get("SR", this, "PBDs").set().len() > 1 {
+                return Err(Fault::new("SR_HAS_MULTIPLE_PBDS", [this]));
+            }
+            db.set("SR", this, "shared", p[1].clone());
+            void()
+        }),
+        ("PBD", "create") => create_pbd(call, &p[0]).map(Some),
+        ("PBD", "plug" | "unplug") => plug_pbd(call, this, name == "plug").await,
+        ("PBD", "destroy") => call.pool.write(|db| {
+            db.check("PBD", this)?;
+            if db.get("PBD", this, "currently_attached").bool() {
+                return Err(Fault::not_allowed("PBD is currently attached"));
+            }
+            db.destroy("PBD", this);
+            void()
+        }),
+        _ => Ok(None),
+    }
+}
+
+fn need_pbd(db: &Db, sr: &str) -> Result<(), Fault> {
+    let mut pbds = db.get("SR", sr, "PBDs").set().iter();
+    match pbds.any(|pbd| db.get("PBD", pbd.str(), "currently_attached").bool()) {
+        true => Ok(()),
+        false => Err(Fault::new("SR_HAS_NO_PBDS", [sr])),
+    }
+}
+
+/// Asserts an operation on a disk and marks the disk and its SR.
+fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Mark>, Fault> {
+    db.check("VDI", vdi)?;
+    lifecycle::conflict(db, "VDI", vdi, operation)?;
+    let sr = db.text("VDI", vdi, "SR");
+    need_pbd(db, &sr)?;
+    let live = matches!(operation, "snapshot" | "clone" | "resize_online");
+    let read_only = || {
+        let mut vbds = db.get("VDI", vdi, "VBDs").set().iter();
+        vbds.all(|vbd| db.get("VBD", vbd.str(), "mode").str() == "RO")
+    };
+    if !live && lifecycle::attached(db, vdi) && !(operation == "copy" && read_only()) {
+        return Err(Fault::new("VDI_IN_USE", [vdi, operation]));
+    }
+    if operation == "destroy" {
+        match db.get("SR", &sr, "type").str() {
+            "udev" => return Err(Fault::new("VDI_IS_A_PHYSICAL_DEVICE", [vdi])),
+            _ if db.get("SR", &sr, "is_tools_sr").bool() => {
+                return Err(Fault::new("SR_OPERATION_NOT_SUPPORTED", [sr]));
+            }
+            _ => {}
+        }
+    }
+    let on_sr = match operation {
+        "snapshot" => "vdi_snapshot",
+        "clone" => "vdi_clone",
+        "copy" => "vdi_copy",
+        "destroy" => "vdi_destroy",
+        _ => "vdi_resize",
+    };
+    Ok(vec![("VDI", vdi.to_owned(), operation), ("SR", sr, on_sr)])
+}
+
+/// The record of a fresh disk.
+pub fn new_vdi(db: &mut Db, sr: &str, name: &str, size: i64) -> String {
+    let uuid = db.seed.uuid();
+    let vdi = db.create(
+        "VDI",
+        [
+            ("uuid", Value::from(&uuid)),
+            ("location", Value::from(&uuid)),
+            ("name_label", Value::from(name)),
+            ("SR", Value::from(sr)),
+            ("type", Value::from("user")),
+            ("managed", Value::Bool(true)),
+            ("virtual_size", Value::Int(size)),
+            ("physical_utilisation", Value::Int(size / 50)),
+            ("sm_config", Value::map_of([("vdi_type", "vhd")])),
+        ],
+    );
+    account(db, sr, size);
+    lifecycle::refresh(db, "VDI", &vdi);
+    vdi.to_string()
+}
+
+fn account(db: &mut Db, sr: &str, size: i64) {
+    for (field, share) in [("virtual_allocation", 1), ("physical_utilisation", 50)] {
+        let sum = db.get("SR", sr, field).int() + size / share;
+        db.set("SR", sr, field, sum.max(0));
+    }
+}
+
+fn create_vdi(call: &Call, record: &Value) -> Result<Value, Fault> {
+    let sr = record.text("SR").to_owned();
+    {
+        let db = call.pool.db();
+        db.check("SR", &sr)?;
+        need_pbd(&db, &sr)?;
+    }
+    let mut record = record.clone();
+    for (field, value) in [("sharable", false), ("read_only", false)] {
+        if record.entry(field).is_none() {
+            record = record.with(field, Some(Value::Bool(value)));
+        }
+    }
+    if record.entry("other_config").is_none() {
+        record = record.with("other_config", Some(Value::empty_map()));
+    }
+    let made = super::records::create(call, crate::db::class("VDI"), &record)?;
+    call.pool.write(|db| {
+        let vdi = made.str();
+        // The VHD format rounds up to 2 MiB.
+        let size = db.get("VDI", vdi, "virtual_size").int();
+        let size = (size + (2 << 20) - 1) / (2 << 20) * (2 << 20);
+        let uuid = db.text("VDI", vdi, "uuid");
+        db.set_entry("VDI", vdi, "sm_config", "vdi_type", Some(Value::from("vhd")));
+        db.update(
+            "VDI",
+            vdi,
+            [
+                ("location", Value::from(uuid)),
+                ("managed", Value::Bool(true)),
+                ("virtual_size", Value::Int(size)),
+                ("physical_utilisation", Value::Int(size / 50)),
+            ],
+        );
+        account(db, &sr, size);
+        lifecycle::refresh(db, "VDI", vdi);
+    });
+    Ok(made)
+}
+
+async fn resize(call: &Call, vdi: &str, size: i64, offline: bool) -> Outcome {
+    let operation = if offline { "resize" } else { "resize_online" };
+    let marks = call.begin(|db| mark_vdi(db, vdi, operation)).await?;
+    call.pass(&marks, 0.5).await?;
+    call.end(&marks, |db| {
+        let old = db.get("VDI", vdi, "virtual_size").int();
+        if size < old {
+            return Err(Fault::new(
+                "SR_BACKEND_FAILURE_79",
+                ["", "VDI Invalid size [opterr=shrinking not allowed]", ""],
+            ));
+        }
+        db.set("VDI", vdi, "virtual_size", size);
+        let sr = db.text("VDI", vdi, "SR");
+        account(db, &sr, size - old);
+        void()
+    })
+}
+
+async fn destroy_vdi(call: &Call, vdi: &str, with_data: bool) -> Outcome {
+    let marks = call
+        .begin(|db| mark_vdi(db, vdi, if with_data { "destroy" } else { "forget" }))
+        .await?;
+    call.pass(&marks, 0.5).await?;
+    call.end(&marks, |db| {
+        for vbd in db.members("VDI", vdi, "VBDs") {
+            if db.get("VBD", &vbd, "type").str() == "CD" {
+                db.update(
+                    "VBD",
+                    &vbd,
+                    [("empty", Value::Bool(true)), ("VDI", Value::null())],
+                );
+            } else {
+                db.destroy("VBD", &vbd);
+            }
+        }
+        let (sr, size) = (
+            db.text("VDI", vdi, "SR"),
+            db.get("VDI", vdi, "virtual_size").int(),
+        );
+        db.destroy("VDI", vdi);
+        account(db, &sr, -size);
+    });
+    void()
+}
+
+/// The disk moves and gets a new reference and uuid; its VBDs follow.
+async fn migrate_vdi(call: &Call, vdi: &str, sr: &str) -> Outcome {
+    let marks = call
+        .begin(|db| {
+            db.check("VDI", vdi)?;
+            db.check("SR", sr)?;
+            lifecycle::conflict(db, "VDI", vdi, "mirror")?;
+            if db.get("VDI", vdi, "VBDs").set().is_empty() {
+                return Err(Fault::new("VDI_NEEDS_VM_FOR_MIGRATE", [vdi]));
+            }
+            Ok(vec![("VDI", vdi.to_owned(), "mirror")])
+        })
+        .await?;
+    call.pass(&marks, 6.0).await?;
+    let made = call.end(&marks, |db| {
+        let made = clone::copy_vdi(db, vdi, false, Some(sr));
+        for vbd in db.members("VDI", vdi, "VBDs") {
+            db.set("VBD", &vbd, "VDI", &made);
+        }
+        for snapshot in db.members("VDI", vdi, "snapshots") {
+            db.set("VDI", &snapshot, "snapshot_of", &made);
+        }
+        db.destroy("VDI", vdi);
+        lifecycle::refresh(db, "VDI", &made);
+        made
+    });
+    Ok(Some(Value::from(made)))
+}
+
+fn sr_record(db: &mut Db, uuid: &str, size: i64, texts: [&Value; 4], shared: bool) -> String {
+    let sr = db.create(
+        "SR",
+        [
+            ("uuid", Value::from(uuid)),
+            ("name_label", texts[0].clone()),
+            ("name_description", texts[1].clone()),
+            ("type", texts[2].clone()),
+            ("content_type", texts[3].clone()),
+            ("shared", Value::Bool(shared)),
+            ("physical_size", Value::Int(size)),
+        ],
+    );
+    lifecycle::refresh(db, "SR", &sr);
+    sr.to_string()
+}
+
+async fn create_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
+    let (host, config, kind, shared) = (p[0].str(), &p[1], p[5].str(), p[7].bool());
+    {
+        let db = call.pool.db();
+        db.check("host", host)?;
+        if db.find("SM", "type", kind).is_none() {
+            return Err(Fault::new("SR_UNKNOWN_DRIVER", [kind]));
+        }
+    }
+    call.work(2.0).await?;
+    Ok(call.pool.write(|db| {
+        let size = if p[2].int() > 0 { p[2].int() } else { 500 << 30 };
+        let sr = sr_record(db, "", size, [&p[3], &p[4], &p[5], &p[6]], shared);
+        let hosts = if shared {
+            db.refs("host")
+        } else {
+            vec![host.into()]
+        };
+        for host in hosts {
+            db.create(
+                "PBD",
+                [
+                    ("host", Value::from(&*host)),
+                    ("SR", Value::from(&sr)),
+                    ("device_config", config.clone()),
+                    ("currently_attached", Value::Bool(true)),
+                ],
+            );
+        }
+        lifecycle::refresh(db, "SR", &sr);
+        Value::from(sr)
+    }))
+}
+
+fn introduce_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
+    call.pool.write(|db| {
+        if db.by_uuid("SR", p[0].str()).is_some() {
+            return Err(Fault::new("SR_UUID_EXISTS", [p[0].str()]));
+        }
+        Ok(Value::from(sr_record(
+            db,
+            p[0].str(),
+            0,
+            [&p[1], &p[2], &p[3], &p[4]],
+            p[5].bool(),
+        )))
+    })
+}
+
+fn remove_sr(call: &Call, sr: &str, with_data: bool) -> Outcome {
+    call.pool.write(|db| {
+        db.check("SR", sr)?;
+        let pbds = db.members("SR", sr, "PBDs");
+        if pbds
+            .iter()
+            .any(|pbd| db.get("PBD", pbd, "currently_attached").bool())
+        {
+            return Err(Fault::new("SR_HAS_PBD", [sr]));
+        }
+        if with_data {
+            if pbds.is_empty() {
+                return Err(Fault::new("SR_HAS_NO_PBDS", [sr]));
+            }
+            if db.get("SR", sr, "other_config").text("indestructible") == "true" {
+                return Err(Fault::new("SR_INDESTRUCTIBLE", [sr]));
+            }
+            if db
+                .get("SR", sr, "VDIs")
+                .set()
+                .iter()
+                .any(|vdi| db.get("VDI", vdi.str(), "managed").bool())
+            {
+                return Err(Fault::bare("SR_NOT_EMPTY"));
+            }
+        }
+        for (class, field) in [("PBD", "PBDs"), ("VDI", "VDIs")] {
+            for member in db.members("SR", sr, field) {
+                db.destroy(class, &member);
+            }
+        }
+        db.destroy("SR", sr);
+        void()
+    })
+}
+
+fn create_pbd(call: &Call, record: &Value) -> Result<Value, Fault> {
+    let (sr, host) = (record.text("SR"), record.text("host"));
+    {
+        let db = call.pool.db();
+        db.check("SR", sr)?;
+        db.check("host", host)?;
+        for pbd in db.get("SR", sr, "PBDs").set() {
+            if db.get("PBD", pbd.str(), "host").str() == host {
+                return Err(Fault::new("PBD_EXISTS", [sr, host, pbd.str()]));
+            }
+            if !db.get("SR", sr, "shared").bool() {
+                return Err(Fault::new("SR_NOT_SHARABLE", [sr, host]));
+            }
+        }
+    }
+    super::records::create(call, crate::db::class("PBD"), record)
+}
+
+async fn plug_pbd(call: &Call, pbd: &str, plug: bool) -> Outcome {
+    {
+        let db = call.pool.db();
+        db.check("PBD", pbd)?;
+        let (sr, host) = (db.text("PBD", pbd, "SR"), db.text("PBD", pbd, "host"));
+        if !plug {
+            for vdi in db.get("SR", &sr, "VDIs").set() {
+                for vbd in db.get("VDI", vdi.str(), "VBDs").set() {
+                    let vm = db.text("VBD", vbd.str(), "VM");
+                    if db.get("VBD", vbd.str(), "currently_attached").bool()
+                        && db.get("VM", &vm, "resident_on").str() == host
+                    {
+                        return Err(Fault::new("VDI_IN_USE", [vdi.str(), "PBD.unplug"]));
+                    }
+                }
+            }
+        }
+    }
+    call.work(0.5).await?;
+    call.pool.write(|db| {
+        db.set("PBD", pbd, "currently_attached", plug);
+        let sr = db.text("PBD", pbd, "SR");
+        if sr != NULL_REF {
+            lifecycle::refresh(db, "SR", &sr);
+        }
+    });
+    void()
+}

@@ -1,0 +1,76 @@
+//! Sessions: logging in and out, and the check that starts every call.
+
+use crate::db::{Db, class};
+use crate::fault::Fault;
+use crate::pool::Shared;
+use crate::value::Value;
+
+/// Above this many sessions of one originator the oldest is destroyed without a word.
+const QUOTA: usize = 500;
+
+pub fn check(db: &Db, session: &str) -> Result<(), Fault> {
+    if db.exists("session", session) {
+        Ok(())
+    } else {
+        Err(Fault::new("SESSION_INVALID", [session]))
+    }
+}
+
+pub fn login(pool: &Shared, params: &[Value]) -> Result<Value, Fault> {
+    let (user, password, originator) = (params[0].str(), params[1].str(), params[3].str());
+    if let Some(master) = pool.faults().slave_of() {
+        return Err(Fault::new("HOST_IS_SLAVE", [master]));
+    }
+    if user != pool.config.user || password != pool.config.password {
+        return Err(Fault::new(
+            "SESSION_AUTHENTICATION_FAILED",
+            [user, "Authentication failure"],
+        ));
+    }
+    let now = crate::clock::now();
+    Ok(pool.write(|db| {
+        evict_oldest(db, originator);
+        let host = db
+            .refs("pool")
+            .first()
+            .map(|pool| db.text("pool", pool, "master"))
+            .unwrap_or_default();
+        let session = db.create(
+            "session",
+            [
+                ("this_host", Value::from(host)),
+                ("this_user", Value::null()),
+                ("last_active", Value::Date(now)),
+                ("is_local_superuser", Value::Bool(true)),
+                ("validation_time", Value::Date(now)),
+                ("auth_user_name", Value::from(user)),
+                ("originator", Value::from(originator)),
+            ],
+        );
+        Value::from(&*session)
+    }))
+}
+
+pub fn logout(pool: &Shared, session: &str) {
+    pool.write(|db| db.destroy("session", session));
+}
+
+fn evict_oldest(db: &mut Db, originator: &str) {
+    let session = class("session");
+    let at = session.field("originator").unwrap_or_default();
+    let mut own: Vec<_> = db
+        .rows(session)
+        .filter(|(_, row)| row.at(at).str() == originator)
+        .collect();
+    if own.len() < QUOTA {
+        return;
+    }
+    own.sort_by_key(|(_, row)| row.created);
+    let oldest: Vec<_> = own[..=own.len() - QUOTA]
+        .iter()
+        .map(|(reference, _)| (*reference).clone())
+        .collect();
+    for reference in oldest {
+        db.destroy("session", &reference);
+    }
+}

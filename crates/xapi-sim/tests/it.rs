@@ -1,0 +1,14 @@
+//! The simulator over real sockets, as a client sees it.
+
+#[path = "it/client.rs"]
+mod client;
+#[path = "it/events.rs"]
+mod events;
+#[path = "it/faults.rs"]
+mod faults;
+#[path = "it/life_cycle.rs"]
+mod life_cycle;
+#[path = "it/protocol.rs"]
+mod protocol;
+#[path = "it/world.rs"]
+mod world;

@@ -1,0 +1,150 @@
+//! The seeded world: stable, whole and plausible.
+
+use serde_json::{Value as Json, json};
+use xapi_sim::{PoolConfig, SimPool};
+
+use crate::client::{Client, pool, pool_with};
+
+#[tokio::test]
+async fn the_same_seed_makes_the_same_world() {
+    let worlds = [
+        pool().await,
+        pool().await,
+        pool_with(PoolConfig {
+            seed: 2,
+            ..PoolConfig::default()
+        })
+        .await,
+    ];
+    let refs = |pool: &SimPool| pool.read(|db| (db.refs("VM"), db.refs("VDI"), db.refs("PIF")));
+    assert_eq!(refs(&worlds[0]), refs(&worlds[1]));
+    assert_ne!(refs(&worlds[0]), refs(&worlds[2]));
+}
+
+#[tokio::test]
+async fn references_lead_somewhere() {
+    let pool = pool_with(PoolConfig {
+        vms: 60,
+        hosts: 3,
+        ..PoolConfig::default()
+    })
+    .await;
+    let snapshot = pool.read(|db| db.snapshot());
+    let all: std::collections::HashSet<&String> =
+        snapshot.values().flat_map(|records| records.keys()).collect();
+    let mut dangling = Vec::new();
+    for (class, records) in &snapshot {
+        for record in records.values() {
+            for (field, value) in record.as_object().expect("a record") {
+                let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+                for text in values.iter().filter_map(Json::as_str) {
+                    if text.starts_with("OpaqueRef:")
+                        && text != "OpaqueRef:NULL"
+                        && !all.contains(&text.to_owned())
+                    {
+                        dangling.push(format!("{class}.{field}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(dangling.is_empty(), "{dangling:?}");
+}
+
+#[tokio::test]
+async fn there_are_about_six_visible_objects_per_vm() {
+    let pool = pool_with(PoolConfig {
+        vms: 500,
+        hosts: 4,
+        ..PoolConfig::default()
+    })
+    .await;
+    let visible: usize = pool.read(|db| {
+        ["VM", "VBD", "VDI", "VIF"]
+            .iter()
+            .map(|class| db.count(class))
+            .sum()
+    });
+    assert!((2600..3500).contains(&visible), "{visible}");
+    let states: std::collections::BTreeSet<String> = pool.read(|db| {
+        db.refs("VM")
+            .iter()
+            .map(|vm| db.text("VM", vm, "power_state"))
+            .collect()
+    });
+    assert_eq!(states.len(), 4, "{states:?}");
+}
+
+#[tokio::test]
+async fn measurements_come_newest_first_with_a_legend() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let session = client.session.clone();
+    let path =
+        format!("/rrd_updates?cf=AVERAGE&host=true&json=true&interval=5&start=-300&session_id={session}");
+    let answer = client.request("GET", &path, "").await.expect("answer");
+    let json: Json = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(json["meta"]["step"], "5");
+    let legend = json["meta"]["legend"].as_array().expect("legend");
+    assert!(
+        legend
+            .iter()
+            .any(|entry| entry.as_str().is_some_and(|entry| entry.ends_with(":cpu0")))
+    );
+    let rows = json["data"].as_array().expect("rows");
+    assert!(rows.len() >= 58, "{}", rows.len());
+    assert_eq!(rows[0]["t"], json["meta"]["end"]);
+    assert_eq!(rows[0]["values"].as_array().map(Vec::len), Some(legend.len()));
+    let path = "/rrd_updates?start=0&host=true";
+    assert_eq!(client.request("GET", path, "").await.expect("answer").status, 401);
+    client.ok("session.logout", json!([])).await;
+}
+
+#[tokio::test]
+async fn supporters_answer_at_their_own_addresses() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let hosts = client.ok("host.get_all_records", json!([])).await;
+    let mut hosts = hosts.as_object().expect("a map").values();
+    let master = pool.addr().ip().to_string();
+    let supporter = hosts
+        .find(|host| host["address"] != master)
+        .expect("a second host");
+    let address = format!(
+        "{}:{}",
+        supporter["address"].as_str().expect("text"),
+        pool.addr().port()
+    );
+    let mut there = Client::connect_to(&address).await;
+    let error = there
+        .rpc("session.login_with_password", json!(["root", "password"]))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        (&error["message"], &error["data"]),
+        (&json!("HOST_IS_SLAVE"), &json!([master]))
+    );
+    let path = format!(
+        "/rrd_updates?start=-60&host=true&json=true&cf=AVERAGE&session_id={}",
+        client.session
+    );
+    let answer = there.request("GET", &path, "").await.expect("answer");
+    assert!(answer.body.contains(&format!(
+        "AVERAGE:host:{}:cpu0",
+        supporter["uuid"].as_str().expect("uuid")
+    )));
+}
+
+#[tokio::test]
+async fn https_presents_the_certificate_of_the_fingerprint() {
+    let pool = pool_with(PoolConfig {
+        tls: true,
+        ..PoolConfig::default()
+    })
+    .await;
+    assert!(pool.url().starts_with("https://127.0.0.1:"));
+    let print = pool.fingerprint_sha256().expect("a fingerprint");
+    assert_eq!(print.len(), 32 * 3 - 1);
+    let known = pool.read(|db| db.find("Certificate", "fingerprint_sha256", print));
+    assert!(known.is_some(), "the pool's own record says the same");
+}

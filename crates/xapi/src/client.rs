@@ -1,0 +1,365 @@
+//! One session with one host: login, calls, one new login when the session is gone.
+
+use crate::{
+    error::CallError,
+    tls::{self, Seen, Trust},
+    wire::{Answer, Protocol},
+};
+use arc_swap::ArcSwapOption;
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Mutex, Semaphore};
+
+/// Largest answer that is read; a pool of 20,000 VMs lists in about 80 MB.
+const MAX_ANSWER: usize = 512 << 20;
+/// Calls at a time on one pool; more wait (as today's product does).
+const CALLS_AT_A_TIME: usize = 20;
+/// A login or a short read; long operations give their own.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where and as whom to connect.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// `https://host[:port]` or `http://...`, without a path.
+    pub url: String,
+    pub user: String,
+    pub password: String,
+    pub trust: Trust,
+    pub proxy: Option<String>,
+    /// Names this program in XAPI's session list and separates its session quota.
+    pub originator: String,
+}
+
+// The password must not reach a log through `{:?}`.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("url", &self.url)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// The URL of what an operator typed: `[http[s]://]host[:port]`, https by default, IPv6 in brackets.
+    pub fn parse_url(typed: &str) -> Result<String, InvalidHost> {
+        let typed = typed.trim();
+        let (scheme, authority) = match typed.split_once("://") {
+            Some((scheme @ ("http" | "https"), authority)) => (scheme, authority),
+            Some(_) => return Err(InvalidHost),
+            None => ("https", typed),
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        // A bare IPv6 address has several colons and no brackets.
+        let authority = if authority.matches(':').count() > 1 && !authority.starts_with('[') {
+            format!("[{authority}]")
+        } else {
+            authority.to_owned()
+        };
+        let url = format!("{scheme}://{authority}");
+        match reqwest::Url::parse(&url) {
+            Ok(parsed)
+                if parsed.host_str().is_some_and(|host| !host.is_empty())
+                    && parsed.path() == "/"
+                    && parsed.query().is_none()
+                    && parsed.username().is_empty() =>
+            {
+                Ok(url)
+            }
+            _ => Err(InvalidHost),
+        }
+    }
+}
+
+/// The text names no host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address of a host: expected name, name:port or https://name:port")]
+pub struct InvalidHost;
+
+/// A client of one host. Cheap to share; all methods take `&self`.
+pub struct Client {
+    endpoint: Endpoint,
+    http: reqwest::Client,
+    /// 0 unknown, 1 JSON-RPC, 2 XML-RPC.
+    protocol: AtomicU8,
+    session: ArcSwapOption<String>,
+    login: Mutex<()>,
+    calls: Semaphore,
+    seen: Seen,
+}
+
+impl Client {
+    pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
+        let seen = Seen::default();
+        let unusable = |reason: String| CallError::Transport { reason, sent: false };
+        let tls = tls::client_config(endpoint.trust.clone(), seen.clone())
+            .map_err(|error| unusable(error.to_string()))?;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(Duration::from_secs(15))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        if let Some(proxy) = &endpoint.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| unusable(chain(&error)))?);
+        }
+        let http = builder.build().map_err(|error| unusable(chain(&error)))?;
+        Ok(Self {
+            endpoint,
+            http,
+            protocol: AtomicU8::new(0),
+            session: ArcSwapOption::empty(),
+            login: Mutex::new(()),
+            calls: Semaphore::new(CALLS_AT_A_TIME),
+            seen,
+        })
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Fingerprint of the certificate that the host showed last.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.seen.fingerprint()
+    }
+
+    pub fn session(&self) -> Option<Arc<String>> {
+        self.session.load_full()
+    }
+
+    /// Shakes hands without credentials, to learn the host's certificate.
+    pub async fn meet(&self) -> Result<String, CallError> {
+        let request = self.http.get(&self.endpoint.url).timeout(CONNECT_TIMEOUT);
+        request
+            .send()
+            .await
+            .map_err(|error| self.transport_error(&error))?;
+        self.fingerprint()
+            .ok_or_else(|| CallError::Protocol("the host showed no certificate".to_owned()))
+    }
+
+    /// Opens a session; a second caller waits for the first one's.
+    pub async fn login(&self) -> Result<(), CallError> {
+        let _turn = self.login.lock().await;
+        self.open_session().await
+    }
+
+    async fn open_session(&self) -> Result<(), CallError> {
+        let params = [
+            json!(self.endpoint.user),
+            json!(self.endpoint.password),
+            json!("2.0"),
+            json!(self.endpoint.originator),
+        ];
+        let answer = match self
+            .send("session.login_with_password", &params, CALL_TIMEOUT)
+            .await
+        {
+            // The first releases knew neither version nor originator.
+            Err(error) if error.is_fault("MESSAGE_PARAMETER_COUNT_MISMATCH") => {
+                self.send("session.login_with_password", &params[..2], CALL_TIMEOUT)
+                    .await?
+            }
+            other => other?,
+        };
+        let session: String = answer.parse()?;
+        self.session.store(Some(Arc::new(session)));
+        Ok(())
+    }
+
+    /// Ends the session, as well as that can be done in a few seconds.
+    pub async fn logout(&self) {
+        if let Some(session) = self.session.swap(None) {
+            let farewell = self
+                .send("session.logout", &[json!(*session)], Duration::from_secs(3))
+                .await;
+            if let Err(error) = farewell {
+                tracing::debug!(host = %self.endpoint.url, %error, "the session could not be ended");
+            }
+        }
+    }
+
+    /// Calls `method` with the session prepended to `params`.
+    pub async fn call(&self, method: &str, params: &[Value]) -> Result<Answer, CallError> {
+        self.call_within(method, params, CALL_TIMEOUT).await
+    }
+
+    /// As [`Client::call`], with a time limit of its own. At most [`CALLS_AT_A_TIME`] run.
+    pub async fn call_within(
+        &self,
+        method: &str,
+        params: &[Value],
+        limit: Duration,
+    ) -> Result<Answer, CallError> {
+        // The semaphore is never closed.
+        let _turn = self.calls.acquire().await.map_err(|_| CallError::NoSession)?;
+        self.call_unqueued(method, params, limit).await
+    }
+
+    /// As [`Client::call_within`], outside of the queue: for the event poll, which always has one running.
+    pub async fn call_unqueued(
+        &self,
+        method: &str,
+        params: &[Value],
+        limit: Duration,
+    ) -> Result<Answer, CallError> {
+        let session = self.session.load_full().ok_or(CallError::NoSession)?;
+        match self.send(method, &with_session(&session, params), limit).await {
+            Err(error) if error.is_fault("SESSION_INVALID") => {
+                let session = self.renew_session(&session).await?;
+                self.send(method, &with_session(&session, params), limit).await
+            }
+            other => other,
+        }
+    }
+
+    /// One new login for all callers that met the same dead session.
+    async fn renew_session(&self, dead: &Arc<String>) -> Result<Arc<String>, CallError> {
+        let _turn = self.login.lock().await;
+        let current = self.session.load_full();
+        if let Some(current) = current.filter(|current| current != dead) {
+            return Ok(current);
+        }
+        self.open_session().await?;
+        self.session.load_full().ok_or(CallError::NoSession)
+    }
+
+    /// Sends one request; the first one finds out which protocol the host speaks.
+    async fn send(&self, method: &str, params: &[Value], limit: Duration) -> Result<Answer, CallError> {
+        let exchange = async {
+            match self.protocol.load(Ordering::Relaxed) {
+                1 => self.exchange(Protocol::JsonRpc, method, params).await?.1,
+                2 => self.exchange(Protocol::XmlRpc, method, params).await?.1,
+                _ => {
+                    let (is_json, answer) = self.exchange(Protocol::JsonRpc, method, params).await?;
+                    if is_json {
+                        self.protocol.store(1, Ordering::Relaxed);
+                        answer
+                    } else {
+                        // A host without /jsonrpc takes the request for broken XML-RPC.
+                        let (_, answer) = self.exchange(Protocol::XmlRpc, method, params).await?;
+                        if !matches!(answer, Err(CallError::Protocol(_))) {
+                            self.protocol.store(2, Ordering::Relaxed);
+                        }
+                        answer
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(limit, exchange)
+            .await
+            .unwrap_or(Err(CallError::Timeout(limit)))
+    }
+
+    /// The answer, and whether it was declared as JSON.
+    async fn exchange(
+        &self,
+        protocol: Protocol,
+        method: &str,
+        params: &[Value],
+    ) -> Result<(bool, Result<Answer, CallError>), CallError> {
+        let response = self
+            .http
+            .post(format!("{}{}", self.endpoint.url, protocol.path()))
+            .header(reqwest::header::CONTENT_TYPE, protocol.content_type())
+            .body(protocol.encode(method, params))
+            .send()
+            .await
+            .map_err(|error| self.transport_error(&error))?;
+        let status = response.status();
+        let is_json = response
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/json"));
+        let body = self.body(response).await?;
+        if protocol == Protocol::JsonRpc && !is_json {
+            let reason = format!("HTTP status {} and no JSON", status.as_u16());
+            return Ok((false, Err(CallError::Protocol(reason))));
+        }
+        if !status.is_success() {
+            return Ok((
+                is_json,
+                Err(CallError::Protocol(format!("HTTP status {}", status.as_u16()))),
+            ));
+        }
+        Ok((is_json, protocol.decode(body)))
+    }
+
+    async fn body(&self, mut response: reqwest::Response) -> Result<Bytes, CallError> {
+        let length = response
+            .content_length()
+            .map_or(0, |length| length.min(MAX_ANSWER as u64) as usize);
+        let mut body = BytesMut::with_capacity(length);
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.transport_error(&error))?
+        {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(CallError::Protocol(format!(
+                    "an answer of more than {MAX_ANSWER} bytes"
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    fn transport_error(&self, error: &reqwest::Error) -> CallError {
+        let reason = chain(error);
+        if reason.contains("certificate") {
+            return CallError::Untrusted {
+                reason,
+                fingerprint: self.fingerprint(),
+            };
+        }
+        CallError::Transport {
+            reason,
+            sent: !error.is_connect(),
+        }
+    }
+}
+
+fn with_session(session: &str, params: &[Value]) -> Vec<Value> {
+    std::iter::once(json!(session))
+        .chain(params.iter().cloned())
+        .collect()
+}
+
+/// The most telling part of an error's chain of causes: its last.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_type_them() {
+        let url = |typed| Endpoint::parse_url(typed).map_err(|_| ());
+        assert_eq!(url("xen1").as_deref(), Ok("https://xen1"));
+        assert_eq!(url(" 10.0.0.1:8443/ ").as_deref(), Ok("https://10.0.0.1:8443"));
+        assert_eq!(url("http://xen1:80").as_deref(), Ok("http://xen1:80"));
+        assert_eq!(url("fe80::1").as_deref(), Ok("https://[fe80::1]"));
+        assert_eq!(url("[fe80::1]:443").as_deref(), Ok("https://[fe80::1]:443"));
+        for bad in ["", "ftp://x", "https://", "a b", "x/path", "user@x", "x?y"] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Follows a pool through `event.from`.
+//!
+//! ```text
+//!  Unknown --(poll "" : everything)--> Following(token) --(poll token : deltas)--> Following(token')
+//!     ^                                    |
+//!     +---- a doubt that a second poll confirmed, an unusable token, a new connection
+//! ```
+//! A doubt is a difference between XAPI's own row counts and ours: deletions beyond the bounded history of
+//! a pool are lost without a word, and this is how they are found out.
+
+use crate::{
+    cache::Cache,
+    client::Client,
+    error::CallError,
+    records::{Class, Record},
+    reference::OpaqueRef,
+    wire::Answer,
+};
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use std::{borrow::Cow, time::Duration};
+
+/// How long XAPI may keep a poll open without news; also how old "last heard" gets on an idle pool.
+const POLL: Duration = Duration::from_secs(30);
+/// A doubt is confirmed by a short poll: counts and events of a busy pool may differ for a moment.
+const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
+/// The client waits this much longer than the server.
+const GRACE: Duration = Duration::from_secs(10);
+/// Time limit of the first listing.
+const LISTING: Duration = Duration::from_secs(120);
+/// Answers above this size are parsed off the asynchronous threads.
+const LARGE: usize = 256 << 10;
+
+/// What one poll brought.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The events are everything there is, not a delta.
+    pub full: bool,
+    pub events: Vec<Event>,
+    /// Rows by class, as XAPI counts them.
+    counts: FxHashMap<Class, i64>,
+}
+
+#[derive(Debug)]
+pub struct Event {
+    pub class: Class,
+    pub reference: OpaqueRef,
+    pub operation: Operation,
+}
+
+#[derive(Debug)]
+pub enum Operation {
+    Put(Box<Record>),
+    /// It exists, but its record cannot be read.
+    Unreadable,
+    Delete,
+}
+
+/// Where we are in a pool's history.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Unknown,
+    Following {
+        token: String,
+        doubted: bool,
+    },
+}
+
+/// The follower of one pool.
+#[derive(Debug, Default)]
+pub struct Watch {
+    state: State,
+    /// Differences in count that a fresh listing could not remove: rows that XAPI counts but does not
+    /// show. Only what deviates from these is a doubt.
+    tolerated: FxHashMap<Class, i64>,
+    listed: bool,
+}
+
+impl Watch {
+    /// Waits for news. An error leaves the state as it was: the next call asks for the same.
+    pub async fn poll(&mut self, client: &Client) -> Result<Batch, CallError> {
+        let (token, wait, limit) = match &self.state {
+            State::Unknown => ("", Duration::ZERO, LISTING),
+            State::Following {
+                token,
+                doubted: false,
+            } => (token.as_str(), POLL, POLL + GRACE),
+            State::Following { token, doubted: true } => {
+                (token.as_str(), CONFIRMATION_POLL, CONFIRMATION_POLL + GRACE)
+            }
+        };
+        let full = token.is_empty();
+        let classes: Vec<&str> = Class::ALL.iter().map(|class| class.name()).collect();
+        let params = [json!(classes), json!(token), json!(wait.as_secs_f64())];
+        let answer = match client.call_unqueued("event.from", &params, limit).await {
+            Err(error) if error.is_fault("EVENT_FROM_TOKEN_PARSE_FAILURE") => {
+                self.restart();
+                return Err(error);
+            }
+            other => other?,
+        };
+        let (batch, token) = if answer.len() > LARGE {
+            tokio::task::spawn_blocking(move || read(&answer, full))
+                .await
+                .map_err(|error| CallError::Protocol(format!("the events could not be read: {error}")))??
+        } else {
+            read(&answer, full)?
+        };
+        let doubted = matches!(self.state, State::Following { doubted: true, .. });
+        self.state = State::Following { token, doubted };
+        self.listed = full;
+        Ok(batch)
+    }
+
+    /// Compares counts after a batch was applied; a confirmed doubt makes the next poll a full listing.
+    /// Returns the classes in doubt.
+    pub fn check(&mut self, counts: &Counts, cache: &Cache) -> Vec<Class> {
+        let mut differing = Vec::new();
+        for (&class, &counted) in &counts.0 {
+            let difference = counted - cache.count(class) as i64;
+            if self.listed {
+                self.tolerated.insert(class, difference);
+            } else if difference != self.tolerated.get(&class).copied().unwrap_or(0) {
+                differing.push(class);
+            }
+        }
+        if let State::Following { doubted, .. } = &mut self.state {
+            if differing.is_empty() {
+                *doubted = false;
+            } else if !std::mem::replace(doubted, true) {
+                tracing::debug!(?differing, "row counts differ, looking again");
+            } else {
+                self.restart();
+            }
+        }
+        differing
+    }
+
+    /// The next poll lists everything anew.
+    pub fn restart(&mut self) {
+        self.state = State::Unknown;
+    }
+}
+
+/// Row counts that came with a batch.
+pub struct Counts(FxHashMap<Class, i64>);
+
+impl Batch {
+    pub fn new(full: bool, events: Vec<Event>) -> Self {
+        Self {
+            full,
+            events,
+            counts: FxHashMap::default(),
+        }
+    }
+
+    /// Takes the counts out, for [`Watch::check`] after the events were applied.
+    pub fn take_counts(&mut self) -> Counts {
+        Counts(std::mem::take(&mut self.counts))
+    }
+}
+
+#[derive(Deserialize)]
+struct RawBatch<'a> {
+    #[serde(borrow)]
+    events: Vec<RawEvent<'a>>,
+    #[serde(default)]
+    valid_ref_counts: FxHashMap<String, serde_json::Value>,
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct RawEvent<'a> {
+    #[serde(borrow)]
+    class: Cow<'a, str>,
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    #[serde(borrow, rename = "ref")]
+    reference: Cow<'a, str>,
+    #[serde(borrow, default)]
+    snapshot: Option<&'a RawValue>,
+}
+
+fn read(answer: &Answer, full: bool) -> Result<(Batch, String), CallError> {
+    let raw: RawBatch<'_> = answer.parse()?;
+    let mut events = Vec::with_capacity(raw.events.len());
+    for event in raw.events {
+        let Some(class) = Class::from_event(&event.class) else {
+            continue;
+        };
+        let reference = OpaqueRef::parse(&event.reference);
+        let operation = match (&*event.operation, event.snapshot) {
+            ("del", _) => Operation::Delete,
+            (_, Some(snapshot)) => match Record::parse(class, snapshot.get()) {
+                Ok(record) => Operation::Put(Box::new(record)),
+                Err(error) => {
+                    tracing::warn!(class = class.name(), reference = %reference, %error, "a record cannot be read");
+                    Operation::Unreadable
+                }
+            },
+            (_, None) => continue,
+        };
+        events.push(Event {
+            class,
+            reference,
+            operation,
+        });
+    }
+    let counts = raw
+        .valid_ref_counts
+        .iter()
+        .filter_map(|(name, count)| {
+            let class = Class::from_event(name)?;
+            // Messages are files beside the database: their count says nothing.
+            let counted = count.as_i64().or_else(|| count.as_str()?.parse().ok())?;
+            (class != Class::Message).then_some((class, counted))
+        })
+        .collect();
+    Ok((Batch { full, events, counts }, raw.token))
+}

@@ -1,0 +1,186 @@
+//! The composition root: builds the subsystems, runs them, ends them in order.
+
+use crate::{
+    access::Access,
+    auth::Accounts,
+    config::Config,
+    http::downloads::Downloads,
+    inventory,
+    persist::{Backend, Store, embedded::Embedded, secrets::Secrets},
+    pools::Pools,
+    rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
+};
+use anyhow::Context as _;
+use app::rpc::{ErrorCode, RpcError};
+use bytes::Bytes;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Shared bytes that go with the last client that is sent them.
+struct Whole(Arc<Bytes>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Everything that a request may need.
+pub struct App {
+    pub config: Config,
+    pub accounts: Accounts,
+    pub inventory: Arc<inventory::Store>,
+    pub pools: Pools,
+    pub access: Access,
+    pub feed: Arc<Feed>,
+    pub connections: Connections,
+    pub registry: Registry,
+    pub downloads: Downloads,
+    /// The last whole listing, as long as a client is still being sent it.
+    whole: Mutex<Option<(u64, Weak<Bytes>)>>,
+    /// Tells one run of the server from another: revisions mean something within one only.
+    pub epoch: u64,
+    pub started: Instant,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The administrator that the first start made.
+#[derive(Clone, Debug)]
+pub struct FirstAdmin {
+    pub email: String,
+    /// The password, if it was generated: it is shown once and never again.
+    pub generated_password: Option<String>,
+}
+
+impl App {
+    /// Opens what is kept in the data directory; starts nothing.
+    pub async fn build(config: Config) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+        restrict(&config.data_dir)?;
+        let backend = Embedded::open(&config.data_dir.join("xo.redb"))?;
+        Self::with_backend(config, Arc::new(backend)).await
+    }
+
+    /// As [`App::build`], on a store of the caller's choice.
+    pub async fn with_backend(
+        config: Config,
+        backend: Arc<dyn Backend>,
+    ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
+        let store = Store::open(backend).await?;
+        let secrets = Secrets::open(&config.data_dir.join("key"))?;
+        let accounts = Accounts::open(store.clone()).await?;
+        let first_admin = first_admin(&accounts, &config).await?;
+        let inventory = Arc::new(inventory::Store::default());
+        let pools = Pools::open(store, secrets, inventory.clone()).await?;
+        let feed = Arc::new(Feed::new(inventory.clone(), pools.clone()));
+        let app = Arc::new(Self {
+            config,
+            accounts,
+            inventory,
+            pools,
+            access: Access,
+            feed,
+            connections: Connections::default(),
+            registry: Registry::new(methods::all()),
+            downloads: Downloads::default(),
+            whole: Mutex::default(),
+            // 53 bits: the browser's numbers hold it.
+            epoch: rand::random::<u64>() >> 11,
+            started: Instant::now(),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        Ok((app, first_admin))
+    }
+
+    /// Starts the pools' drivers and the pacer of notifications.
+    pub fn start(self: &Arc<Self>) {
+        let (feed, cancel) = (self.feed.clone(), self.cancel.clone());
+        self.tasks.spawn(async move { feed.pace(cancel).await });
+        self.pools.start();
+    }
+
+    /// The pool of an object; an error when its link is down.
+    pub fn pool_of(&self, object: &inventory::Object) -> Result<Arc<crate::pools::Pool>, Failure> {
+        self.pools.pool_of(object).ok_or_else(|| {
+            RpcError::new(ErrorCode::SERVER_UNREACHABLE, "server unreachable")
+                .with_data(serde_json::json!({ "objectId": &*object.id }))
+                .into()
+        })
+    }
+
+    /// The JSON of all objects; clients that ask while nothing changes share it.
+    pub fn whole_inventory(&self) -> Bytes {
+        let mut kept = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = self.inventory.revision();
+        if let Some((known, json)) = kept
+            .as_ref()
+            .and_then(|(known, json)| Some((*known, json.upgrade()?)))
+            && known == revision
+        {
+            return Bytes::from_owner(Whole(json));
+        }
+        let (revision, all) = self.inventory.all();
+        let json = Arc::new(crate::rpc::methods::join(&all));
+        *kept = Some((revision, Arc::downgrade(&json)));
+        Bytes::from_owner(Whole(json))
+    }
+
+    /// Cancelled when the server stops.
+    pub fn cancelled(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// Ends clients, then links.
+    pub async fn stop(&self) {
+        self.cancel.cancel();
+        for connection in self.connections.list() {
+            connection.closing.cancel();
+        }
+        self.pools.stop().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Only we read the data directory.
+fn restrict(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("the permissions of {} cannot be set", folder.display()))
+}
+
+/// Makes the first administrator of an empty store. There is no well-known password.
+async fn first_admin(accounts: &Accounts, config: &Config) -> anyhow::Result<Option<FirstAdmin>> {
+    if !accounts.is_empty() {
+        return Ok(None);
+    }
+    let email = config.admin_email.clone();
+    let given = config
+        .admin_password
+        .clone()
+        .filter(|password| !password.is_empty());
+    let generated_password = given.is_none().then(generate_password);
+    let password = given.or_else(|| generated_password.clone()).unwrap_or_default();
+    accounts.create(&email, &password, "admin").await?;
+    Ok(Some(FirstAdmin {
+        email,
+        generated_password,
+    }))
+}
+
+/// Five groups of four characters that are not easily taken for one another: about 98 bits.
+fn generate_password() -> String {
+    const ALPHABET: &[u8; 30] = b"abcdefghjkmnpqrstuvwxyz2345678";
+    let group = || {
+        let pick = || char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]);
+        [(); 4].map(|()| pick()).iter().collect::<String>()
+    };
+    [(); 5].map(|()| group()).join("-")
+}

@@ -1,0 +1,146 @@
+//! Who is who: users, passwords, tokens, sign-in.
+
+pub mod password;
+pub mod throttle;
+pub mod tokens;
+
+use crate::persist::{Change, Store, StoreError, records::UserRecord};
+use app::rpc::methods::User;
+use rustc_hash::FxHashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use throttle::Throttle;
+use tokens::{Expiry, Tokens};
+
+/// How a sign-in ended, when it did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    #[error("invalid credentials")]
+    InvalidCredentials,
+    #[error("too fast authentication tries")]
+    TooFast,
+    #[error("empty password")]
+    EmptyPassword,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A successful sign-in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub user_id: String,
+    /// ms since epoch, for a session that a token opened.
+    pub expires: Option<i64>,
+}
+
+/// The accounts. Users are few and read at every call, so they are kept in memory beside the store.
+pub struct Accounts {
+    store: Store,
+    users: RwLock<FxHashMap<String, Arc<UserRecord>>>,
+    pub tokens: Tokens,
+    throttle: Throttle,
+}
+
+impl Accounts {
+    pub async fn open(store: Store) -> Result<Self, StoreError> {
+        let users = store
+            .list::<UserRecord>()
+            .await?
+            .into_iter()
+            .map(|(id, user)| (id, Arc::new(user)))
+            .collect();
+        let tokens = Tokens::open(store.clone()).await?;
+        Ok(Self {
+            store,
+            users: RwLock::new(users),
+            tokens,
+            throttle: Throttle::default(),
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.users
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
+    pub fn user(&self, id: &str) -> Option<Arc<UserRecord>> {
+        self.users
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    fn by_email(&self, email: &str) -> Option<(String, Arc<UserRecord>)> {
+        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
+        let found = users
+            .iter()
+            .find(|(_, user)| user.email.eq_ignore_ascii_case(email));
+        found.map(|(id, user)| (id.clone(), user.clone()))
+    }
+
+    pub fn public(&self, id: &str) -> Option<User> {
+        let user = self.user(id)?;
+        Some(User {
+            id: id.to_owned(),
+            email: user.email.clone(),
+            groups: user.groups.clone(),
+            permission: user.permission.clone(),
+            preferences: user.preferences.clone(),
+        })
+    }
+
+    pub async fn create(&self, email: &str, password: &str, permission: &str) -> Result<String, StoreError> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let user = UserRecord {
+            email: email.to_owned(),
+            password_hash: Some(password::hash(password.to_owned()).await?),
+            permission: permission.to_owned(),
+            ..UserRecord::default()
+        };
+        self.store.commit(vec![Change::put(&id, &user)]).await?;
+        self.users
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), Arc::new(user));
+        Ok(id)
+    }
+
+    pub async fn sign_in_with_password(&self, email: &str, password: &str) -> Result<SignedIn, SignInError> {
+        if password.is_empty() {
+            return Err(SignInError::EmptyPassword);
+        }
+        let attempt = self.throttle.attempt(email).ok_or(SignInError::TooFast)?;
+        let found = self.by_email(email);
+        let hash = found.as_ref().and_then(|(_, user)| user.password_hash.clone());
+        let matches = password::verify(password.to_owned(), hash).await?;
+        match found {
+            Some((user_id, _)) if matches => {
+                attempt.succeeded();
+                Ok(SignedIn {
+                    user_id,
+                    expires: None,
+                })
+            }
+            _ => {
+                attempt.failed();
+                Err(SignInError::InvalidCredentials)
+            }
+        }
+    }
+
+    /// `address` is noted as the token's last use.
+    pub async fn sign_in_with_token(&self, secret: &str, address: &str) -> Result<SignedIn, SignInError> {
+        let Some((user_id, Expiry(expires))) = self.tokens.use_token(secret, address).await? else {
+            return Err(SignInError::InvalidCredentials);
+        };
+        if self.user(&user_id).is_none() {
+            return Err(SignInError::InvalidCredentials);
+        }
+        Ok(SignedIn {
+            user_id,
+            expires: Some(expires),
+        })
+    }
+}

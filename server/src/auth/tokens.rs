@@ -1,0 +1,171 @@
+//! Authentication tokens: 32 random bytes that only their owner knows; we keep their hash.
+
+use crate::persist::{Change, Store, StoreError, records::TokenRecord};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+pub const DEFAULT_VALIDITY_MS: i64 = 30 * DAY_MS;
+pub const MAX_VALIDITY_MS: i64 = 183 * DAY_MS;
+pub const MIN_VALIDITY_MS: i64 = 60_000;
+/// A cookie without "remember me".
+pub const SESSION_VALIDITY_MS: i64 = 10 * 3_600_000;
+const LAST_USES: usize = 10;
+/// A use is written at most this often per address: a busy client must not wear the disk.
+const USE_RESOLUTION_MS: i64 = 60_000;
+
+/// ms since epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry(pub i64);
+
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a new token is to be.
+#[derive(Clone, Debug, Default)]
+pub struct NewToken {
+    pub user_id: String,
+    pub validity_ms: Option<i64>,
+    pub description: Option<String>,
+    pub client_id: Option<String>,
+}
+
+pub struct Tokens {
+    store: Store,
+}
+
+fn id_of(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
+}
+
+impl Tokens {
+    /// Opens the tokens and forgets the expired ones.
+    pub async fn open(store: Store) -> Result<Self, StoreError> {
+        let now = now_ms();
+        let expired = store
+            .list::<TokenRecord>()
+            .await?
+            .into_iter()
+            .filter(|(_, token)| token.expiration <= now);
+        let changes: Vec<Change> = expired
+            .map(|(id, _)| Change::remove::<TokenRecord>(&id))
+            .collect();
+        if !changes.is_empty() {
+            store.commit(changes).await?;
+        }
+        Ok(Self { store })
+    }
+
+    /// The secret of a new token. A client that names itself has one token per user: the earlier one is
+    /// replaced, since its secret cannot be told again.
+    pub async fn create(&self, new: NewToken) -> Result<String, StoreError> {
+        let mut changes = Vec::new();
+        if new.client_id.is_some() {
+            let all = self.store.list::<TokenRecord>().await?;
+            let earlier = all
+                .iter()
+                .filter(|(_, token)| token.user_id == new.user_id && token.client_id == new.client_id);
+            changes.extend(earlier.map(|(id, _)| Change::remove::<TokenRecord>(id)));
+        }
+        let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+        let now = now_ms();
+        let record = TokenRecord {
+            user_id: new.user_id,
+            created_at: now,
+            expiration: now.saturating_add(new.validity_ms.unwrap_or(DEFAULT_VALIDITY_MS)),
+            description: new.description,
+            client_id: new.client_id,
+            last_uses: Default::default(),
+        };
+        changes.push(Change::put(&id_of(&secret), &record));
+        self.store.commit(changes).await?;
+        Ok(secret)
+    }
+
+    /// The user of a valid token.
+    pub async fn use_token(
+        &self,
+        secret: &str,
+        address: &str,
+    ) -> Result<Option<(String, Expiry)>, StoreError> {
+        let id = id_of(secret);
+        let Some(mut token) = self.store.get::<TokenRecord>(&id).await? else {
+            return Ok(None);
+        };
+        let now = now_ms();
+        if token.expiration <= now {
+            self.store.remove::<TokenRecord>(&id).await?;
+            return Ok(None);
+        }
+        let fresh = token
+            .last_uses
+            .get(address)
+            .is_some_and(|&last| now - last < USE_RESOLUTION_MS);
+        if !fresh {
+            token.last_uses.insert(address.to_owned(), now);
+            while token.last_uses.len() > LAST_USES {
+                let oldest = token
+                    .last_uses
+                    .iter()
+                    .min_by_key(|(_, at)| **at)
+                    .map(|(address, _)| address.clone());
+                oldest.and_then(|address| token.last_uses.remove(&address));
+            }
+            self.store.put(&id, &token).await?;
+        }
+        Ok(Some((token.user_id, Expiry(token.expiration))))
+    }
+
+    pub async fn get(&self, secret: &str) -> Result<Option<TokenRecord>, StoreError> {
+        self.store.get(&id_of(secret)).await
+    }
+
+    /// All tokens; `user_id` limits to one owner's. The first member is the hash, not the secret.
+    pub async fn list(&self, user_id: Option<&str>) -> Result<Vec<(String, TokenRecord)>, StoreError> {
+        let mut tokens = self.store.list::<TokenRecord>().await?;
+        tokens.retain(|(_, token)| user_id.is_none_or(|user| token.user_id == user));
+        Ok(tokens)
+    }
+
+    /// Removes tokens by secret or by listed id; only those of `user_id` when given. Returns how many.
+    pub async fn remove(&self, names: &[String], user_id: Option<&str>) -> Result<usize, StoreError> {
+        let mut changes = Vec::new();
+        for name in names {
+            for id in [id_of(name), name.clone()] {
+                if let Some(token) = self.store.get::<TokenRecord>(&id).await?
+                    && user_id.is_none_or(|user| token.user_id == user)
+                {
+                    changes.push(Change::remove::<TokenRecord>(&id));
+                    break;
+                }
+            }
+        }
+        let removed = changes.len();
+        if removed > 0 {
+            self.store.commit(changes).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Changes the description of a token of `user_id`; `false` when there is none.
+    pub async fn describe(
+        &self,
+        name: &str,
+        user_id: &str,
+        text: Option<String>,
+    ) -> Result<bool, StoreError> {
+        for id in [id_of(name), name.to_owned()] {
+            if let Some(mut token) = self.store.get::<TokenRecord>(&id).await?
+                && token.user_id == user_id
+            {
+                token.description = text;
+                self.store.put(&id, &token).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

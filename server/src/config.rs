@@ -1,0 +1,161 @@
+//! What an operator can set. Command line wins over environment, environment over the file, the file over
+//! the defaults. `docs/configuration.md` is checked against [`SETTINGS`].
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// A setting, as the documentation must show it.
+pub struct Setting {
+    /// Key in the file.
+    pub key: &'static str,
+    pub variable: &'static str,
+    pub default: &'static str,
+}
+
+/// Every setting.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "listen",
+        variable: "XO_LISTEN",
+        default: "127.0.0.1:8080",
+    },
+    Setting {
+        key: "data_dir",
+        variable: "XO_DATA_DIR",
+        default: "./data",
+    },
+    Setting {
+        key: "admin_email",
+        variable: "XO_ADMIN_EMAIL",
+        default: "admin@admin.net",
+    },
+    Setting {
+        key: "admin_password",
+        variable: "XO_ADMIN_PASSWORD",
+        default: "generated",
+    },
+    Setting {
+        key: "site_dir",
+        variable: "XO_SITE_DIR",
+        default: "the one built into the program",
+    },
+    Setting {
+        key: "log",
+        variable: "XO_LOG",
+        default: "info",
+    },
+    Setting {
+        key: "log_format",
+        variable: "XO_LOG_FORMAT",
+        default: "text",
+    },
+];
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub admin_email: String,
+    pub admin_password: Option<String>,
+    /// Where the built web client is, when it is not inside the program.
+    pub site_dir: Option<PathBuf>,
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// The same settings, each perhaps not set: the file, or command line and environment together.
+#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address and port to listen on
+    #[arg(long, env = "XO_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Folder of the store and the key file; made if it is not there
+    #[arg(long, env = "XO_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Name of the administrator that the first start makes
+    #[arg(long, env = "XO_ADMIN_EMAIL", value_name = "EMAIL")]
+    pub admin_email: Option<String>,
+    /// Its password; generated and printed once when not given. Only from the environment or the file:
+    /// a command line is seen by everybody on the machine
+    #[arg(skip)]
+    pub admin_password: Option<String>,
+    /// Folder of the built web client, in place of the one inside the program
+    #[arg(long, env = "XO_SITE_DIR", value_name = "DIR")]
+    pub site_dir: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,xapi=debug`
+    #[arg(long, env = "XO_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is logged
+    #[arg(long, env = "XO_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Settings {
+    pub fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+    }
+
+    /// These settings, with `other`'s where these say nothing.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            data_dir: self.data_dir.or(other.data_dir),
+            admin_email: self.admin_email.or(other.admin_email),
+            admin_password: self.admin_password.or(other.admin_password),
+            site_dir: self.site_dir.or(other.site_dir),
+            log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+        }
+    }
+
+    pub fn into_config(self) -> Config {
+        Config {
+            listen: self
+                .listen
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
+            admin_email: self.admin_email.unwrap_or_else(|| "admin@admin.net".to_owned()),
+            admin_password: self.admin_password,
+            site_dir: self.site_dir,
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: self.log_format.unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_is_set_wins_and_unknown_keys_are_refused() {
+        let file: Settings =
+            toml::from_str("listen = \"0.0.0.0:80\"\nadmin_email = \"ops@example.net\"").expect("valid");
+        let line = Settings {
+            admin_email: Some("me@example.net".to_owned()),
+            ..Settings::default()
+        };
+        let config = line.or(file).into_config();
+        assert_eq!(
+            (config.listen.port(), config.admin_email.as_str()),
+            (80, "me@example.net")
+        );
+        let error = toml::from_str::<Settings>("lisen = \"x\"").expect_err("a typing error");
+        assert!(error.to_string().contains("lisen"), "{error}");
+    }
+}

@@ -1,0 +1,59 @@
+//! The HTTP edge: sign-in, the web client's files, one-time downloads, the upgrade to WebSocket.
+
+pub mod assets;
+pub mod cookies;
+pub mod downloads;
+pub mod pages;
+pub mod serve;
+pub mod upgrade;
+
+use crate::app::App;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderName, HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::{any, get, post},
+};
+use std::sync::Arc;
+
+/// Longest form that is read.
+const MAX_FORM: usize = 16 << 10;
+
+/// Our own scripts only, and WebAssembly; inline styles are needed for positions and sizes.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; object-src 'none'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/api/", any(upgrade::websocket))
+        .route("/api/{token}", any(downloads::take))
+        .route("/api/{token}/{name}", any(downloads::take))
+        .route("/signin", get(pages::sign_in))
+        .route("/signin/local", post(pages::sign_in_local))
+        .route("/signout", get(pages::sign_out).post(pages::sign_out))
+        .fallback(pages::site)
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(middleware::from_fn(security_headers))
+        .with_state(app)
+}
+
+async fn security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

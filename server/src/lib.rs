@@ -1,0 +1,23 @@
+//! Xen Orchestra's server: keeps connections to Xen pools, knows their state, and lets people steer them.
+//!
+//! Rows of modules, each using only its own folder and the rows below it:
+//!
+//! ```text
+//!  http  rpc          edges: only these know HTTP and JSON-RPC
+//!  ops                what a start or a snapshot means in XAPI calls
+//!  pools  access      links to pools; who may do what
+//!  inventory  auth    what is known of pools; who is who
+//!  persist  config    what survives a restart; what an operator sets
+//! ```
+//! `app` puts them together.
+
+pub mod access;
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod http;
+pub mod inventory;
+pub mod ops;
+pub mod persist;
+pub mod pools;
+pub mod rpc;

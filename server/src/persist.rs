@@ -1,0 +1,146 @@
+//! What must survive a restart: users, tokens, servers.
+//!
+//! A [`Backend`] keeps opaque records by collection and id, and applies a list of changes all or nothing.
+//! What is above it (typed records, schema version, sealed secrets) is the same for every backend.
+
+pub mod embedded;
+pub mod memory;
+pub mod records;
+pub mod secrets;
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::{future::Future, pin::Pin, sync::Arc};
+
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Layout of the records. A store of a later version is not touched; an earlier one is migrated.
+pub const SCHEMA_VERSION: u32 = 1;
+const META: &str = "meta";
+const SCHEMA: &str = "schema";
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store is not usable: {0}")]
+    Unusable(String),
+    #[error(
+        "the store was written by a later version (schema {found}, this program knows up to {SCHEMA_VERSION})"
+    )]
+    TooNew { found: u32 },
+    #[error("record {id} of {collection} cannot be read")]
+    Unreadable {
+        collection: &'static str,
+        id: String,
+        source: serde_json::Error,
+    },
+}
+
+/// One change of one record; `None` removes it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub collection: &'static str,
+    pub id: String,
+    pub value: Option<Vec<u8>>,
+}
+
+impl Change {
+    pub fn put<T: Record>(id: &str, record: &T) -> Self {
+        // Records are plain data with text keys: serialising them cannot fail.
+        let value = serde_json::to_vec(record).unwrap_or_default();
+        Self {
+            collection: T::COLLECTION,
+            id: id.to_owned(),
+            value: Some(value),
+        }
+    }
+
+    pub fn remove<T: Record>(id: &str) -> Self {
+        Self {
+            collection: T::COLLECTION,
+            id: id.to_owned(),
+            value: None,
+        }
+    }
+}
+
+/// A place that keeps records. Acknowledged changes survive a crash.
+pub trait Backend: Send + Sync {
+    fn get(&self, collection: &'static str, id: &str) -> Pending<'_, Option<Vec<u8>>>;
+    fn list(&self, collection: &'static str) -> Pending<'_, Vec<(String, Vec<u8>)>>;
+    /// All changes or none.
+    fn commit(&self, changes: Vec<Change>) -> Pending<'_, ()>;
+}
+
+/// A kind of record.
+pub trait Record: Serialize + DeserializeOwned {
+    const COLLECTION: &'static str;
+}
+
+/// The store as the rest of the server sees it.
+#[derive(Clone)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+}
+
+impl Store {
+    /// Opens a backend: checks its schema version and brings an earlier one up to date.
+    pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        let store = Self { backend };
+        let found: u32 = match store.backend.get(META, SCHEMA).await? {
+            Some(value) => serde_json::from_slice(&value).map_err(|source| StoreError::Unreadable {
+                collection: META,
+                id: SCHEMA.to_owned(),
+                source,
+            })?,
+            None => 0,
+        };
+        if found > SCHEMA_VERSION {
+            return Err(StoreError::TooNew { found });
+        }
+        if found < SCHEMA_VERSION {
+            // Version 1 is the first: a new store has nothing to migrate but its number.
+            let value = SCHEMA_VERSION.to_string().into_bytes();
+            store
+                .commit(vec![Change {
+                    collection: META,
+                    id: SCHEMA.to_owned(),
+                    value: Some(value),
+                }])
+                .await?;
+        }
+        Ok(store)
+    }
+
+    pub async fn get<T: Record>(&self, id: &str) -> Result<Option<T>, StoreError> {
+        let value = self.backend.get(T::COLLECTION, id).await?;
+        value.map(|value| read(id, &value)).transpose()
+    }
+
+    pub async fn list<T: Record>(&self) -> Result<Vec<(String, T)>, StoreError> {
+        let values = self.backend.list(T::COLLECTION).await?;
+        values
+            .into_iter()
+            .map(|(id, value)| read(&id, &value).map(|record| (id, record)))
+            .collect()
+    }
+
+    pub async fn put<T: Record>(&self, id: &str, record: &T) -> Result<(), StoreError> {
+        self.commit(vec![Change::put(id, record)]).await
+    }
+
+    pub async fn remove<T: Record>(&self, id: &str) -> Result<(), StoreError> {
+        self.commit(vec![Change::remove::<T>(id)]).await
+    }
+
+    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.backend.commit(changes).await
+    }
+}
+
+fn read<T: Record>(id: &str, value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|source| StoreError::Unreadable {
+        collection: T::COLLECTION,
+        id: id.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,96 @@
+//! The embedded store: one redb file, nothing to install. A commit is on disk when it is acknowledged.
+
+use super::{Backend, Change, Pending, StoreError};
+use redb::{Database, ReadableDatabase, TableDefinition};
+use std::{path::Path, sync::Arc};
+
+/// Key: collection, NUL, id. Collections are ours and hold no NUL.
+const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+
+pub struct Embedded {
+    database: Arc<Database>,
+}
+
+fn unusable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unusable(error.to_string())
+}
+
+impl Embedded {
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database =
+            Database::create(path).map_err(|error| unusable(format!("{}: {error}", path.display())))?;
+        let transaction = database.begin_write().map_err(unusable)?;
+        transaction.open_table(RECORDS).map_err(unusable)?;
+        transaction.commit().map_err(unusable)?;
+        Ok(Self {
+            database: Arc::new(database),
+        })
+    }
+
+    /// Runs on a thread that may wait for the disk.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pending<'_, T> {
+        let database = self.database.clone();
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || work(&database))
+                .await
+                .map_err(unusable)?
+        })
+    }
+}
+
+fn key(collection: &str, id: &str) -> Vec<u8> {
+    [collection.as_bytes(), &[0], id.as_bytes()].concat()
+}
+
+impl Backend for Embedded {
+    fn get(&self, collection: &'static str, id: &str) -> Pending<'_, Option<Vec<u8>>> {
+        let key = key(collection, id);
+        self.run(move |database| {
+            let table = database
+                .begin_read()
+                .map_err(unusable)?
+                .open_table(RECORDS)
+                .map_err(unusable)?;
+            let value = table.get(key.as_slice()).map_err(unusable)?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn list(&self, collection: &'static str) -> Pending<'_, Vec<(String, Vec<u8>)>> {
+        self.run(move |database| {
+            let table = database
+                .begin_read()
+                .map_err(unusable)?
+                .open_table(RECORDS)
+                .map_err(unusable)?;
+            let (start, end) = (key(collection, ""), [collection.as_bytes(), &[1]].concat());
+            let mut records = Vec::new();
+            for entry in table.range(start.as_slice()..end.as_slice()).map_err(unusable)? {
+                let (key, value) = entry.map_err(unusable)?;
+                let id = String::from_utf8_lossy(&key.value()[start.len()..]).into_owned();
+                records.push((id, value.value().to_vec()));
+            }
+            Ok(records)
+        })
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Pending<'_, ()> {
+        self.run(move |database| {
+            let transaction = database.begin_write().map_err(unusable)?;
+            {
+                let mut table = transaction.open_table(RECORDS).map_err(unusable)?;
+                for change in changes {
+                    let key = key(change.collection, &change.id);
+                    match change.value {
+                        Some(value) => table.insert(key.as_slice(), value.as_slice()).map_err(unusable)?,
+                        None => table.remove(key.as_slice()).map_err(unusable)?,
+                    };
+                }
+            }
+            transaction.commit().map_err(unusable)
+        })
+    }
+}

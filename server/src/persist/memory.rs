@@ -1,0 +1,48 @@
+//! A store that forgets: for tests and for trying things out.
+
+use super::{Backend, Change, Pending};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+type Records = BTreeMap<(&'static str, String), Vec<u8>>;
+
+#[derive(Default)]
+pub struct Memory {
+    records: Mutex<Records>,
+}
+
+impl Memory {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for Memory {
+    fn get(&self, collection: &'static str, id: &str) -> Pending<'_, Option<Vec<u8>>> {
+        let value = self.records().get(&(collection, id.to_owned())).cloned();
+        Box::pin(async { Ok(value) })
+    }
+
+    fn list(&self, collection: &'static str) -> Pending<'_, Vec<(String, Vec<u8>)>> {
+        let records = self.records();
+        let of_collection = records.iter().filter(|((name, _), _)| *name == collection);
+        let list = of_collection
+            .map(|((_, id), value)| (id.clone(), value.clone()))
+            .collect();
+        Box::pin(async { Ok(list) })
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Pending<'_, ()> {
+        let mut records = self.records();
+        for change in changes {
+            let key = (change.collection, change.id);
+            match change.value {
+                Some(value) => records.insert(key, value),
+                None => records.remove(&key),
+            };
+        }
+        Box::pin(async { Ok(()) })
+    }
+}

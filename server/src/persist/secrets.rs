@@ -1,0 +1,108 @@
+//! Secrets at rest: sealed with a key that lives in a file of its own, mode 0600, beside the store.
+//!
+//! A copy of the store without the key file tells no password. XChaCha20-Poly1305, a random nonce each.
+
+use super::StoreError;
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use chacha20poly1305::{
+    XChaCha20Poly1305, XNonce,
+    aead::{Aead, KeyInit},
+};
+use std::{
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+pub struct Secrets {
+    cipher: XChaCha20Poly1305,
+}
+
+impl Secrets {
+    /// Reads the key file, or makes it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let fail = |reason: String| StoreError::Unusable(format!("key file {}: {reason}", path.display()));
+        let key = match fs::read(path) {
+            Ok(key) => {
+                let mode = fs::metadata(path)
+                    .map_err(|error| fail(error.to_string()))?
+                    .permissions()
+                    .mode();
+                if mode & 0o077 != 0 {
+                    return Err(fail(format!(
+                        "others may read it (mode {:o}); chmod 600 it",
+                        mode & 0o777
+                    )));
+                }
+                key
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let key: [u8; KEY_BYTES] = rand::random();
+                // Written aside and renamed: a crash must not leave half a key.
+                let aside = path.with_extension("new");
+                let written = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(&aside)
+                    .and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()))
+                    .and_then(|()| fs::rename(&aside, path));
+                written.map_err(|error| fail(error.to_string()))?;
+                key.to_vec()
+            }
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        let cipher = XChaCha20Poly1305::new_from_slice(&key)
+            .map_err(|_| fail(format!("it must hold {KEY_BYTES} bytes, it holds {}", key.len())))?;
+        Ok(Self { cipher })
+    }
+
+    pub fn seal(&self, secret: &str) -> String {
+        let nonce: [u8; NONCE_BYTES] = rand::random();
+        // Encryption fails only for texts of gigabytes.
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), secret.as_bytes())
+            .unwrap_or_default();
+        STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat())
+    }
+
+    /// `None` when it was sealed with another key, or is damaged.
+    pub fn unseal(&self, sealed: &str) -> Option<String> {
+        let bytes = STANDARD_NO_PAD.decode(sealed).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+        let secret = self.cipher.decrypt(&XNonce::from(*nonce), sealed).ok()?;
+        String::from_utf8(secret).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_needs_its_key_file() {
+        let folder = std::env::temp_dir().join(format!("xo-secrets-{}", uuid::Uuid::new_v4()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let (first, other) = (folder.join("key"), folder.join("other"));
+        let sealed = Secrets::open(&first).expect("made").seal("päss");
+        assert!(!sealed.contains("päss"));
+        assert_eq!(
+            fs::metadata(&first).expect("there").permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            Secrets::open(&first).expect("read").unseal(&sealed).as_deref(),
+            Some("päss")
+        );
+        assert_eq!(Secrets::open(&other).expect("made").unseal(&sealed), None);
+        fs::set_permissions(&first, fs::Permissions::from_mode(0o644)).expect("changed");
+        assert!(Secrets::open(&first).is_err());
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+}

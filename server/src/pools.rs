@@ -1,0 +1,496 @@
+//! The registered servers, one supervised driver each, and what is known of each link.
+//!
+//! A driver owns its pool's records and alone publishes its objects; everyone else has a [`Pool`] handle to
+//! read records and to call XAPI. Results of calls come back through the event stream.
+
+mod backoff;
+mod call;
+mod driver;
+mod failure;
+
+pub use call::Pool;
+pub use failure::LinkError;
+
+use crate::{
+    auth::tokens::now_ms,
+    inventory,
+    persist::{Store, StoreError, records::ServerRecord, secrets::Secrets},
+};
+use app::{
+    model::light::{LinkRow, LinkStatus},
+    rpc::methods::Server,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::sync::{oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Registered servers that are accepted; each costs a connection and a cache.
+pub const MAX_SERVERS: usize = 200;
+
+/// What a registration asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Registration {
+    pub host: String,
+    pub username: String,
+    pub password: String,
+    pub label: Option<String>,
+    pub allow_unauthorized: bool,
+    pub http_proxy: Option<String>,
+    pub fingerprint: Option<String>,
+}
+
+/// A change of a registration; the outer `None` keeps, `Some(None)` erases.
+#[derive(Clone, Debug, Default)]
+pub struct Amendment {
+    pub label: Option<Option<String>>,
+    pub host: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub allow_unauthorized: Option<bool>,
+    pub read_only: Option<bool>,
+    pub http_proxy: Option<Option<String>>,
+    pub fingerprint: Option<Option<String>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("no such server {0}")]
+    NoSuchServer(String),
+    #[error("server already exists")]
+    AlreadyExists { id: String },
+    #[error("the server is {actual:?}")]
+    IncorrectState {
+        id: String,
+        actual: LinkStatus,
+        expected: LinkStatus,
+    },
+    #[error("at most {MAX_SERVERS} servers can be registered")]
+    TooMany,
+    #[error("{0}")]
+    InvalidHost(#[from] xapi::client::InvalidHost),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is known of one link, apart from its registration.
+#[derive(Clone, Debug, Default)]
+struct LinkState {
+    status: LinkStatus,
+    error: Option<LinkError>,
+    since: i64,
+    last_event: Option<i64>,
+    next_attempt: Option<i64>,
+    pool_id: Option<Arc<str>>,
+    master: Option<String>,
+}
+
+struct Link {
+    record: ServerRecord,
+    state: LinkState,
+    source: inventory::store::Source,
+    pool: Option<Arc<Pool>>,
+    driver: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
+}
+
+/// What drivers share.
+struct Shared {
+    store: Store,
+    secrets: Secrets,
+    inventory: Arc<inventory::Store>,
+    links: Mutex<BTreeMap<String, Link>>,
+    /// Grows when a row of [`Pools::rows`] changed in more than its age.
+    changed: watch::Sender<u64>,
+    tracker: TaskTracker,
+    next_source: AtomicU32,
+}
+
+/// The registry of servers.
+#[derive(Clone)]
+pub struct Pools {
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<String, Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a link and tells those who watch.
+    fn set_state(&self, id: &str, change: impl FnOnce(&mut LinkState)) {
+        if let Some(link) = self.links().get_mut(id) {
+            let status = link.state.status;
+            change(&mut link.state);
+            if link.state.status != status {
+                link.state.since = now_ms();
+            }
+        }
+        self.changed.send_modify(|revision| *revision += 1);
+    }
+
+    /// Changes and keeps the registration.
+    async fn amend(&self, id: &str, change: impl FnOnce(&mut ServerRecord)) -> Result<(), StoreError> {
+        let record = {
+            let mut links = self.links();
+            let Some(link) = links.get_mut(id) else {
+                return Ok(());
+            };
+            let before = link.record.clone();
+            change(&mut link.record);
+            if link.record == before {
+                return Ok(());
+            }
+            link.record.clone()
+        };
+        self.changed.send_modify(|revision| *revision += 1);
+        self.store.put(id, &record).await
+    }
+}
+
+impl Pools {
+    /// Reads the registrations; starts nothing.
+    pub async fn open(
+        store: Store,
+        secrets: Secrets,
+        inventory: Arc<inventory::Store>,
+    ) -> Result<Self, StoreError> {
+        let pools = Self {
+            shared: Arc::new(Shared {
+                secrets,
+                inventory,
+                links: Mutex::default(),
+                changed: watch::Sender::new(0),
+                tracker: TaskTracker::new(),
+                next_source: AtomicU32::new(1),
+                store: store.clone(),
+            }),
+        };
+        for (id, record) in store.list::<ServerRecord>().await? {
+            pools.insert(id, record);
+        }
+        Ok(pools)
+    }
+
+    fn insert(&self, id: String, record: ServerRecord) {
+        let source = self.shared.next_source.fetch_add(1, Ordering::Relaxed);
+        let state = LinkState {
+            since: now_ms(),
+            ..LinkState::default()
+        };
+        self.shared.links().insert(
+            id,
+            Link {
+                record,
+                state,
+                source,
+                pool: None,
+                driver: None,
+            },
+        );
+        self.shared.changed.send_modify(|revision| *revision += 1);
+    }
+
+    /// Starts the drivers of all enabled servers.
+    pub fn start(&self) {
+        let enabled: Vec<String> = {
+            let links = self.shared.links();
+            links
+                .iter()
+                .filter(|(_, link)| link.record.enabled)
+                .map(|(id, _)| id.clone())
+                .collect()
+        };
+        for id in enabled {
+            self.spawn_driver(&id);
+        }
+    }
+
+    /// Ends all drivers: sessions are logged out, as far as that takes no more than a few seconds.
+    pub async fn stop(&self) {
+        let drivers: Vec<_> = self
+            .shared
+            .links()
+            .values_mut()
+            .filter_map(|link| link.driver.take())
+            .collect();
+        for (cancel, _) in &drivers {
+            cancel.cancel();
+        }
+        for (_, handle) in drivers {
+            if let Err(error) = handle.await {
+                tracing::error!(%error, "a driver did not end well");
+            }
+        }
+        self.shared.tracker.close();
+    }
+
+    /// Wakes when a link changed.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    fn spawn_driver(&self, id: &str) -> Option<oneshot::Receiver<Result<(), LinkError>>> {
+        let mut links = self.shared.links();
+        let link = links.get_mut(id)?;
+        if link.driver.is_some() {
+            return None;
+        }
+        let (sender, outcome) = oneshot::channel();
+        let cancel = CancellationToken::new();
+        link.state.status = LinkStatus::Connecting;
+        link.state.since = now_ms();
+        let run = driver::run(
+            self.shared.clone(),
+            id.to_owned(),
+            link.source,
+            cancel.clone(),
+            sender,
+        );
+        link.driver = Some((cancel, self.shared.tracker.spawn(run)));
+        drop(links);
+        self.shared.changed.send_modify(|revision| *revision += 1);
+        Some(outcome)
+    }
+
+    async fn stop_driver(&self, id: &str) {
+        let driver = self
+            .shared
+            .links()
+            .get_mut(id)
+            .and_then(|link| link.driver.take());
+        if let Some((cancel, handle)) = driver {
+            cancel.cancel();
+            if let Err(error) = handle.await {
+                tracing::error!(server = id, %error, "the driver did not end well");
+            }
+        }
+        self.shared.set_state(id, |state| *state = LinkState::default());
+    }
+
+    /// Registers a server; with `connect`, its driver starts in the background.
+    pub async fn add(&self, registration: Registration, connect: bool) -> Result<String, RegistryError> {
+        xapi::Endpoint::parse_url(&registration.host)?;
+        {
+            let links = self.shared.links();
+            if let Some((id, _)) = links
+                .iter()
+                .find(|(_, link)| link.record.host == registration.host)
+            {
+                return Err(RegistryError::AlreadyExists { id: id.clone() });
+            }
+            if links.len() >= MAX_SERVERS {
+                return Err(RegistryError::TooMany);
+            }
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let record = ServerRecord {
+            host: registration.host,
+            label: registration.label.filter(|label| !label.is_empty()),
+            username: registration.username,
+            sealed_password: self.shared.secrets.seal(&registration.password),
+            allow_unauthorized: registration.allow_unauthorized,
+            enabled: true,
+            http_proxy: registration.http_proxy.filter(|proxy| !proxy.is_empty()),
+            fingerprint: registration
+                .fingerprint
+                .filter(|fingerprint| !fingerprint.is_empty()),
+            ..ServerRecord::default()
+        };
+        self.shared.store.put(&id, &record).await?;
+        self.insert(id.clone(), record);
+        if connect {
+            self.spawn_driver(&id);
+        }
+        Ok(id)
+    }
+
+    pub async fn remove(&self, id: &str) -> Result<(), RegistryError> {
+        self.record(id)?;
+        self.shared.store.remove::<ServerRecord>(id).await?;
+        self.stop_driver(id).await;
+        self.shared.links().remove(id);
+        self.shared.changed.send_modify(|revision| *revision += 1);
+        Ok(())
+    }
+
+    /// Changes a registration. How to connect can be changed only while disconnected.
+    pub async fn set(&self, id: &str, amendment: Amendment) -> Result<(), RegistryError> {
+        self.record(id)?;
+        let concerns_connection = amendment.host.is_some()
+            || amendment.username.is_some()
+            || amendment.password.is_some()
+            || amendment.http_proxy.is_some()
+            || amendment.allow_unauthorized.is_some()
+            || amendment.fingerprint.is_some();
+        if concerns_connection {
+            self.expect_disconnected(id)?;
+        }
+        if let Some(host) = &amendment.host {
+            xapi::Endpoint::parse_url(host)?;
+            let links = self.shared.links();
+            if let Some((other, _)) = links
+                .iter()
+                .find(|(other, link)| *other != id && link.record.host == *host)
+            {
+                return Err(RegistryError::AlreadyExists { id: other.clone() });
+            }
+        }
+        let sealed = amendment
+            .password
+            .map(|password| self.shared.secrets.seal(&password));
+        self.shared
+            .amend(id, |record| {
+                let erase = |value: Option<String>| value.filter(|value| !value.is_empty());
+                if let Some(label) = amendment.label {
+                    record.label = erase(label);
+                }
+                if let Some(host) = amendment.host {
+                    record.host = host;
+                }
+                if let Some(username) = amendment.username {
+                    record.username = username;
+                }
+                if let Some(sealed) = sealed {
+                    record.sealed_password = sealed;
+                }
+                if let Some(allow) = amendment.allow_unauthorized {
+                    record.allow_unauthorized = allow;
+                }
+                if let Some(read_only) = amendment.read_only {
+                    record.read_only = read_only;
+                }
+                if let Some(proxy) = amendment.http_proxy {
+                    record.http_proxy = erase(proxy);
+                }
+                if let Some(fingerprint) = amendment.fingerprint {
+                    record.fingerprint = erase(fingerprint);
+                }
+            })
+            .await?;
+        if let (Some(read_only), Some(pool)) = (amendment.read_only, self.pool_of_server(id)) {
+            pool.set_read_only(read_only);
+        }
+        Ok(())
+    }
+
+    /// Enables and connects; answers when the login has succeeded or failed.
+    pub async fn enable(&self, id: &str) -> Result<(), RegistryError> {
+        self.record(id)?;
+        self.expect_disconnected(id)?;
+        self.stop_driver(id).await;
+        self.shared.amend(id, |record| record.enabled = true).await?;
+        match self.spawn_driver(id) {
+            Some(outcome) => Ok(outcome.await.unwrap_or(Err(LinkError::Stopped))?),
+            None => Ok(()),
+        }
+    }
+
+    pub async fn disable(&self, id: &str) -> Result<(), RegistryError> {
+        self.record(id)?;
+        self.shared.amend(id, |record| record.enabled = false).await?;
+        self.stop_driver(id).await;
+        Ok(())
+    }
+
+    fn record(&self, id: &str) -> Result<ServerRecord, RegistryError> {
+        let links = self.shared.links();
+        links
+            .get(id)
+            .map(|link| link.record.clone())
+            .ok_or_else(|| RegistryError::NoSuchServer(id.to_owned()))
+    }
+
+    fn expect_disconnected(&self, id: &str) -> Result<(), RegistryError> {
+        let actual = self
+            .shared
+            .links()
+            .get(id)
+            .map_or(LinkStatus::Disconnected, |link| link.state.status);
+        match actual {
+            LinkStatus::Disconnected => Ok(()),
+            actual => Err(RegistryError::IncorrectState {
+                id: id.to_owned(),
+                actual,
+                expected: LinkStatus::Disconnected,
+            }),
+        }
+    }
+
+    /// The pool of a registered server, while it is connected.
+    pub fn pool_of_server(&self, id: &str) -> Option<Arc<Pool>> {
+        self.shared.links().get(id)?.pool.clone()
+    }
+
+    /// The pool through which an object came.
+    pub fn pool_of(&self, object: &inventory::Object) -> Option<Arc<Pool>> {
+        let links = self.shared.links();
+        links
+            .values()
+            .find(|link| link.source == object.source)?
+            .pool
+            .clone()
+    }
+
+    /// As `server.getAll` answers.
+    pub fn servers(&self) -> Vec<Server> {
+        let links = self.shared.links();
+        links.iter().map(|(id, link)| server(id, link)).collect()
+    }
+
+    /// As the `lists` view carries them.
+    pub fn rows(&self) -> Vec<LinkRow> {
+        let links = self.shared.links();
+        links.iter().map(|(id, link)| row(id, link)).collect()
+    }
+}
+
+fn server(id: &str, link: &Link) -> Server {
+    let (record, state) = (&link.record, &link.state);
+    Server {
+        id: id.to_owned(),
+        host: record.host.clone(),
+        label: record.label.clone().or_else(|| record.pool_name_label.clone()),
+        username: record.username.clone(),
+        allow_unauthorized: record.allow_unauthorized,
+        read_only: record.read_only,
+        enabled: record.enabled,
+        http_proxy: record.http_proxy.clone(),
+        error: state.error.as_ref().map(LinkError::to_json),
+        status: state.status,
+        pool_id: state.pool_id.as_deref().map(str::to_owned),
+        master: state.master.clone(),
+        pool_name_label: record.pool_name_label.clone(),
+        pool_name_description: record.pool_name_description.clone(),
+        fingerprint: record.fingerprint.clone(),
+        since: Some(state.since),
+        last_event: state.last_event,
+        next_attempt: state.next_attempt,
+    }
+}
+
+fn row(id: &str, link: &Link) -> LinkRow {
+    let (record, state) = (&link.record, &link.state);
+    LinkRow {
+        id: id.to_owned(),
+        label: record
+            .label
+            .clone()
+            .or_else(|| record.pool_name_label.clone())
+            .unwrap_or_else(|| record.host.clone()),
+        host: record.host.clone(),
+        enabled: record.enabled,
+        status: state.status,
+        pool_id: state.pool_id.as_deref().map(str::to_owned),
+        error: state.error.as_ref().map(ToString::to_string),
+        since: state.since,
+        last_event: state.last_event,
+        next_attempt: state.next_attempt,
+    }
+}

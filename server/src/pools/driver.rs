@@ -1,0 +1,337 @@
+//! The driver of one pool.
+//!
+//! ```text
+//!  Connecting --login, first listing--> Following --poll fails--> Waiting --time--> Connecting
+//!      |                                                            ^
+//!      +--- refused for good (credentials, twice the same pool) --> Stopped
+//! ```
+//! The pool's records and dependencies outlive a broken link: a new listing is compared with them, and only
+//! what really changed is published. Objects of a pool that stays silent are withdrawn.
+
+use super::{
+    LinkError, Shared,
+    backoff::Backoff,
+    call::{Pool, Records},
+};
+use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
+use app::model::light::LinkStatus;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use xapi::{CallError, Client, Endpoint, tls::Trust, watch::Watch};
+
+/// After this silence the objects of a pool are withdrawn until it speaks again.
+const SILENCE: Duration = Duration::from_secs(5 * 60);
+/// "Last heard" is told to watchers at most this often; the value itself is always current.
+const HEARD_EVERY_MS: i64 = 5_000;
+const FIRST_USE: &str = "first-use";
+const ORIGINATOR: &str = "xen-orchestra";
+
+struct Driver {
+    shared: Arc<Shared>,
+    id: String,
+    source: Source,
+    cancel: CancellationToken,
+    records: Arc<Records>,
+    /// Tells whoever enabled the server how the first login ended.
+    outcome: Option<oneshot::Sender<Result<(), LinkError>>>,
+    heard: Option<Instant>,
+    told_heard: i64,
+}
+
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    id: String,
+    source: Source,
+    cancel: CancellationToken,
+    outcome: oneshot::Sender<Result<(), LinkError>>,
+) {
+    let mut driver = Driver {
+        shared,
+        source,
+        cancel: cancel.clone(),
+        records: Arc::default(),
+        outcome: Some(outcome),
+        heard: None,
+        told_heard: 0,
+        id,
+    };
+    let mut backoff = Backoff::default();
+    while !cancel.is_cancelled() {
+        let error = driver.connect_and_follow(&mut backoff).await;
+        if let Some(outcome) = driver.outcome.take() {
+            // Nobody listens when the server was added in the background.
+            drop(outcome.send(Err(error.clone())));
+        }
+        if cancel.is_cancelled() {
+            break;
+        }
+        let wait = (!error.is_final()).then(|| backoff.next());
+        tracing::warn!(server = %driver.id, %error, retry_in_ms = wait.map(|wait| wait.as_millis() as u64), "no link to the pool");
+        driver.shared.set_state(&driver.id, |state| {
+            state.status = LinkStatus::Disconnected;
+            state.error = Some(error);
+            state.next_attempt = wait.map(|wait| now_ms().saturating_add(wait.as_millis() as i64));
+        });
+        match wait {
+            Some(wait) => driver.wait(wait).await,
+            None => {
+                driver.withdraw();
+                return;
+            }
+        }
+    }
+    driver.withdraw();
+}
+
+impl Driver {
+    /// Waits for the next attempt; withdraws the objects when the silence has lasted long enough.
+    async fn wait(&mut self, wait: Duration) {
+        let silent_at = self.heard.map(|heard| heard + SILENCE);
+        let silence = async {
+            match silent_at {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let attempt = tokio::time::sleep(wait);
+        tokio::pin!(attempt, silence);
+        tokio::select! {
+            () = self.cancel.cancelled() => return,
+            () = &mut attempt => return,
+            () = &mut silence => {}
+        }
+        self.withdraw();
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = attempt => {}
+        }
+    }
+
+    /// Takes all objects of this pool back.
+    fn withdraw(&mut self) {
+        self.heard = None;
+        let removed = self.records.clear();
+        let update = crate::inventory::graph::Update {
+            put: Vec::new(),
+            removed,
+        };
+        self.shared.inventory.apply(self.source, &Arc::from(""), update);
+        let mut links = self.shared.links();
+        if let Some(link) = links.get_mut(&self.id) {
+            link.pool = None;
+        }
+    }
+
+    /// Connects and follows the pool; returns why that ended.
+    async fn connect_and_follow(&mut self, backoff: &mut Backoff) -> LinkError {
+        self.shared.set_state(&self.id, |state| {
+            state.status = LinkStatus::Connecting;
+            state.next_attempt = None;
+        });
+        let connected = tokio::select! {
+            () = self.cancel.cancelled() => return LinkError::Stopped,
+            connected = self.connect() => connected,
+        };
+        let client = match connected {
+            Ok(client) => Arc::new(client),
+            Err(error) => return error,
+        };
+        if let Some(outcome) = self.outcome.take() {
+            drop(outcome.send(Ok(())));
+        }
+        let cancel = self.cancel.clone();
+        let error = tokio::select! {
+            () = cancel.cancelled() => LinkError::Stopped,
+            error = self.follow(&client, backoff) => error,
+        };
+        client.logout().await;
+        error
+    }
+
+    async fn connect(&self) -> Result<Client, LinkError> {
+        let mut endpoint = self.endpoint().await?;
+        // A supporter names its master; a second answer of that kind is a pool in trouble.
+        for hops_left in [1, 0] {
+            let client = Client::new(endpoint.clone()).map_err(LinkError::from_call)?;
+            match client.login().await {
+                Ok(()) => return Ok(client),
+                Err(CallError::Fault(fault)) if fault.is("HOST_IS_SLAVE") && hops_left > 0 => {
+                    let scheme = if endpoint.url.starts_with("http://") {
+                        "http"
+                    } else {
+                        "https"
+                    };
+                    endpoint.url = Endpoint::parse_url(fault.param(0))
+                        .map(|url| url.replacen("https", scheme, 1))
+                        .map_err(|_| LinkError::Fault(fault.clone()))?;
+                    // Each host has a certificate of its own.
+                    if matches!(endpoint.trust, Trust::Pinned(_)) {
+                        return Err(LinkError::Fault(fault));
+                    }
+                }
+                Err(error) => return Err(LinkError::from_call(error)),
+            }
+        }
+        Err(LinkError::Unreachable(
+            "the host and its master each say that the other is the master".to_owned(),
+        ))
+    }
+
+    async fn endpoint(&self) -> Result<Endpoint, LinkError> {
+        let record = self
+            .shared
+            .links()
+            .get(&self.id)
+            .map(|link| link.record.clone())
+            .ok_or(LinkError::Stopped)?;
+        let invalid = |error: xapi::client::InvalidHost| LinkError::Unreachable(error.to_string());
+        let mut endpoint = Endpoint {
+            url: Endpoint::parse_url(&record.host).map_err(invalid)?,
+            password: self
+                .shared
+                .secrets
+                .unseal(&record.sealed_password)
+                .ok_or(LinkError::Unsealable)?,
+            user: record.username,
+            trust: Trust::Authorities,
+            proxy: record.http_proxy,
+            originator: ORIGINATOR.to_owned(),
+        };
+        endpoint.trust = match record.fingerprint.as_deref() {
+            _ if record.allow_unauthorized => Trust::Anyone,
+            None => Trust::Authorities,
+            Some(FIRST_USE) if endpoint.url.starts_with("https") => {
+                let met = Client::new(Endpoint {
+                    trust: Trust::Anyone,
+                    ..endpoint.clone()
+                })
+                .map_err(LinkError::from_call)?
+                .meet()
+                .await
+                .map_err(LinkError::from_call)?;
+                let kept = self
+                    .shared
+                    .amend(&self.id, |record| record.fingerprint = Some(met.clone()))
+                    .await;
+                kept.map_err(|error| LinkError::Unreachable(error.to_string()))?;
+                Trust::Pinned(met)
+            }
+            Some(FIRST_USE) => Trust::Authorities,
+            Some(fingerprint) => Trust::Pinned(fingerprint.to_owned()),
+        };
+        Ok(endpoint)
+    }
+
+    async fn follow(&mut self, client: &Arc<Client>, backoff: &mut Backoff) -> LinkError {
+        let mut watch = Watch::default();
+        loop {
+            let mut batch = match watch.poll(client).await {
+                Ok(batch) => batch,
+                Err(error) => return LinkError::from_call(error),
+            };
+            self.heard = Some(Instant::now());
+            let counts = batch.take_counts();
+            let records = self.records.clone();
+            let (full, large) = (batch.full, batch.events.len() > 2_000);
+            let work = move || records.apply(batch, essence_changed);
+            // A first listing takes a good part of a second: off the threads that answer people.
+            let applied = if large {
+                tokio::task::spawn_blocking(work).await
+            } else {
+                Ok(work())
+            };
+            let applied = match applied {
+                Ok(applied) => applied,
+                Err(error) => return LinkError::Unreachable(format!("internal error: {error}")),
+            };
+            let differing = watch.check(&counts, &self.records.read().cache);
+            if !differing.is_empty() {
+                tracing::debug!(server = %self.id, ?differing, "counts differ from the pool's");
+            }
+            if full {
+                let Some(pool_id) = applied.pool_id.clone() else {
+                    return LinkError::Unreachable("the host shows no pool".to_owned());
+                };
+                if let Err(error) = self.claim(&pool_id, client) {
+                    return error;
+                }
+                backoff.reset();
+            }
+            if let Some(pool_id) = &applied.pool_id {
+                self.shared.inventory.apply(self.source, pool_id, applied.update);
+                self.records.announce();
+                if applied.pool_changed {
+                    self.note_pool(pool_id).await;
+                }
+                self.note_heard(pool_id);
+            }
+        }
+    }
+
+    /// Makes this link the one of its pool, unless another has it.
+    fn claim(&self, pool_id: &Arc<str>, client: &Arc<Client>) -> Result<(), LinkError> {
+        let mut links = self.shared.links();
+        let taken = links.iter().any(|(id, link)| {
+            *id != self.id && link.state.pool_id.as_ref() == Some(pool_id) && link.driver.is_some()
+        });
+        if taken {
+            return Err(LinkError::PoolAlreadyConnected {
+                pool_id: pool_id.to_string(),
+            });
+        }
+        if let Some(link) = links.get_mut(&self.id) {
+            link.state.pool_id = Some(pool_id.clone());
+            link.pool = Some(Arc::new(Pool::new(
+                client.clone(),
+                self.records.clone(),
+                link.record.read_only,
+            )));
+        }
+        Ok(())
+    }
+
+    fn note_heard(&mut self, pool_id: &Arc<str>) {
+        let now = now_ms();
+        let quiet = now - self.told_heard < HEARD_EVERY_MS;
+        let mut links = self.shared.links();
+        let Some(link) = links.get_mut(&self.id) else {
+            return;
+        };
+        link.state.last_event = Some(now);
+        if quiet && link.state.status == LinkStatus::Connected && link.state.pool_id.as_ref() == Some(pool_id)
+        {
+            return;
+        }
+        drop(links);
+        self.told_heard = now;
+        self.shared.set_state(&self.id, |state| {
+            if state.status != LinkStatus::Connected {
+                tracing::info!(server = %self.id, pool = %pool_id, "connected");
+            }
+            state.status = LinkStatus::Connected;
+            state.error = None;
+            state.next_attempt = None;
+            state.pool_id = Some(pool_id.clone());
+        });
+    }
+
+    /// Keeps the pool's name with the registration, so that it can be shown while the pool is away.
+    async fn note_pool(&self, pool_id: &Arc<str>) {
+        let (label, description, master) = self.records.pool_name();
+        self.shared.set_state(&self.id, |state| state.master = master);
+        let kept = self
+            .shared
+            .amend(&self.id, |record| {
+                record.pool_name_label = label;
+                record.pool_name_description = description;
+            })
+            .await;
+        if let Err(error) = kept {
+            tracing::error!(server = %self.id, pool = %pool_id, %error, "the name of the pool could not be kept");
+        }
+    }
+}

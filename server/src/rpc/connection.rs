@@ -1,0 +1,184 @@
+//! One client: who it is, what it watches, and what waits to be sent to it.
+
+use super::{frame::Frame, registry::Caller, views::Views};
+use crate::{app::App, auth::SignedIn, auth::tokens::now_ms};
+use rustc_hash::FxHashMap;
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Calls of one client that run at a time; further messages are not read until one has ended.
+pub const CALLS_AT_A_TIME: usize = 64;
+
+/// When `all` notifications begin: a client of old that never expected a frame before its first answer
+/// must not meet one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notifications {
+    /// Not signed in.
+    Off,
+    /// Signed in; they begin with the first answer, or a moment later.
+    Held {
+        since: u64,
+    },
+    On {
+        since: u64,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Session {
+    user: Option<SignedIn>,
+    notifications: Notifications,
+}
+
+pub struct Connection {
+    pub id: u64,
+    pub address: String,
+    /// Secret of the `token` cookie of a same-origin upgrade.
+    pub cookie: Option<String>,
+    session: Mutex<Session>,
+    pub views: Mutex<Views>,
+    answers: mpsc::UnboundedSender<Frame>,
+    /// Something besides the inventory wants attention: a view was opened, notifications begin.
+    pub attention: Notify,
+    pub closing: CancellationToken,
+}
+
+impl Connection {
+    /// The connection and the answers that its transport has to send. The channel needs no bound of its
+    /// own: there is at most one answer for each running call.
+    pub fn new(
+        id: u64,
+        address: String,
+        cookie: Option<String>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Frame>) {
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let connection = Self {
+            id,
+            address,
+            cookie,
+            session: Mutex::new(Session {
+                user: None,
+                notifications: Notifications::Off,
+            }),
+            views: Mutex::default(),
+            answers,
+            attention: Notify::new(),
+            closing: CancellationToken::new(),
+        };
+        (Arc::new(connection), receiver)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn views(&self) -> MutexGuard<'_, Views> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn sign_in(&self, user: SignedIn, revision: u64) {
+        *self.session() = Session {
+            user: Some(user),
+            notifications: Notifications::Held { since: revision },
+        };
+    }
+
+    /// Forgets the user and what was watched; the socket stays.
+    pub fn sign_out(&self) {
+        *self.session() = Session {
+            user: None,
+            notifications: Notifications::Off,
+        };
+        self.views().clear();
+    }
+
+    /// The signed-in user, read anew: a change of permission counts at once.
+    pub fn caller(&self, app: &App) -> Option<Caller> {
+        let user = self.session().user.clone()?;
+        let record = app.accounts.user(&user.user_id)?;
+        Some(Caller {
+            id: user.user_id,
+            record,
+        })
+    }
+
+    pub fn signed_in(&self) -> Option<SignedIn> {
+        self.session().user.clone()
+    }
+
+    /// The token that opened this session has run out.
+    pub fn is_expired(&self) -> bool {
+        let expires = self.session().user.as_ref().and_then(|user| user.expires);
+        expires.is_some_and(|expires| expires <= now_ms())
+    }
+
+    pub fn notifications(&self) -> Notifications {
+        self.session().notifications
+    }
+
+    /// Lets notifications begin, if somebody is signed in.
+    pub fn release_notifications(&self) {
+        let mut session = self.session();
+        if let Notifications::Held { since } = session.notifications {
+            session.notifications = Notifications::On { since };
+            drop(session);
+            self.attention.notify_one();
+        }
+    }
+
+    /// Notes how far the client has been told.
+    pub fn told(&self, revision: u64) {
+        let mut session = self.session();
+        if let Notifications::On { since } = &mut session.notifications {
+            *since = revision;
+        }
+    }
+
+    pub fn answer(&self, frame: Frame) {
+        // The transport is gone: so is whoever asked.
+        if self.answers.send(frame).is_err() {
+            tracing::trace!(connection = self.id, "an answer came too late");
+        }
+    }
+}
+
+/// The open connections.
+#[derive(Default)]
+pub struct Connections {
+    open: Mutex<FxHashMap<u64, Arc<Connection>>>,
+    next: AtomicU64,
+}
+
+impl Connections {
+    fn open(&self) -> MutexGuard<'_, FxHashMap<u64, Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn len(&self) -> usize {
+        self.open().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn insert(&self, connection: Arc<Connection>) {
+        self.open().insert(connection.id, connection);
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.open().remove(&id);
+    }
+
+    pub fn list(&self) -> Vec<Arc<Connection>> {
+        self.open().values().cloned().collect()
+    }
+}

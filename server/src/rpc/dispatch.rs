@@ -1,0 +1,291 @@
+//! From the text of a message to the answer: envelope, checks in the contract's order, the call itself.
+
+use super::{
+    connection::Connection,
+    error::{self, Failure},
+    frame::Frame,
+    registry::{Call, Caller, Method, Outcome, Permission},
+};
+use crate::app::App;
+use app::rpc::{ErrorCode, RpcError};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use rustc_hash::FxHashMap;
+use serde_json::{Map, Value, json};
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+/// Requests in one batch; each is as expensive as it would be alone.
+const LONGEST_BATCH: usize = 100;
+
+/// The pieces of an answer's JSON.
+type Pieces = Vec<Bytes>;
+
+/// Answers a message; `None` when it asks for no answer.
+pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]) -> Option<Frame> {
+    let parsed: Value = match serde_json::from_slice(message) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let error =
+                RpcError::new(ErrorCode::PARSE_ERROR, "parse error").with_data(error.to_string().into());
+            return Some(Frame::text(failed(&Value::Null, &error, true)));
+        }
+    };
+    let Value::Array(requests) = parsed else {
+        return answer_one(app, connection, parsed).await.map(Frame::text);
+    };
+    if requests.is_empty() || requests.len() > LONGEST_BATCH {
+        let message = if requests.is_empty() {
+            "an empty batch"
+        } else {
+            "too many requests in one batch"
+        };
+        return Some(Frame::text(failed(&Value::Null, &invalid_request(message), true)));
+    }
+    let answers = futures_util::future::join_all(
+        requests
+            .into_iter()
+            .map(|request| answer_one(app, connection, request)),
+    );
+    let mut pieces = vec![Bytes::from_static(b"[")];
+    for answer in answers.await.into_iter().flatten() {
+        if pieces.len() > 1 {
+            pieces.push(Bytes::from_static(b","));
+        }
+        pieces.extend(answer);
+    }
+    if pieces.len() == 1 {
+        return None;
+    }
+    pieces.push(Bytes::from_static(b"]"));
+    Some(Frame::text(pieces))
+}
+
+fn invalid_request(message: &str) -> RpcError {
+    RpcError::new(ErrorCode::INVALID_REQUEST, format!("invalid request: {message}"))
+}
+
+async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value) -> Option<Pieces> {
+    let Value::Object(mut request) = request else {
+        return Some(failed(&Value::Null, &invalid_request("not an object"), true));
+    };
+    let id = request.remove("id");
+    let is_v2 = match request.get("jsonrpc") {
+        Some(Value::String(version)) if version == "2.0" => true,
+        None => false,
+        Some(_) => {
+            let id = id
+                .filter(|id| id.is_number() || id.is_string())
+                .unwrap_or(Value::Null);
+            return Some(failed(&id, &invalid_request("unknown version of JSON-RPC"), true));
+        }
+    };
+    let Some(method) = request.get("method").and_then(Value::as_str).map(str::to_owned) else {
+        // A response to something that we never asked, or nothing that can be answered.
+        if request.contains_key("result") || request.contains_key("error") {
+            return None;
+        }
+        let id = id
+            .filter(|id| id.is_number() || id.is_string())
+            .unwrap_or(Value::Null);
+        return Some(failed(&id, &invalid_request("method is not a string"), is_v2));
+    };
+    let id = match id {
+        None => return None,
+        Some(Value::Null) if !is_v2 => return None,
+        Some(id) if id.is_number() || id.is_string() => id,
+        Some(_) => {
+            return Some(failed(
+                &Value::Null,
+                &invalid_request("id is neither number nor string"),
+                is_v2,
+            ));
+        }
+    };
+    let params = match request.remove("params") {
+        None => Map::new(),
+        Some(Value::Object(params)) => params,
+        // Positional params pass today's parser, and then mean nothing.
+        Some(Value::Array(params)) => params
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| (i.to_string(), value))
+            .collect(),
+        Some(_) => {
+            return Some(failed(
+                &id,
+                &invalid_request("params are neither object nor array"),
+                is_v2,
+            ));
+        }
+    };
+    let Some(method) = app.registry.get(&method) else {
+        let error = RpcError::new(ErrorCode::METHOD_NOT_FOUND, format!("method not found: {method}"))
+            .with_data(method.into());
+        return Some(failed(&id, &error, is_v2));
+    };
+    let result = AssertUnwindSafe(run(app, connection, method, params))
+        .catch_unwind()
+        .await;
+    let result = result.unwrap_or_else(|_| {
+        tracing::error!(method = method.name, "a method panicked");
+        Err(Failure::internal("internal error"))
+    });
+    Some(match result {
+        Ok(outcome) => succeeded(&id, outcome, is_v2),
+        Err(failure) => {
+            let is_admin = connection.caller(app).is_some_and(|caller| caller.is_admin());
+            failed(&id, &failure.into_rpc(is_admin, &app.inventory), is_v2)
+        }
+    })
+}
+
+async fn run(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    method: &Method,
+    mut params: Map<String, Value>,
+) -> Result<Outcome, Failure> {
+    let user = connection.caller(app);
+    check_permission(method, user.as_ref())?;
+    if params.remove("_log").is_some_and(|log| log != Value::Bool(false)) && !is_admin(user.as_ref()) {
+        return Err(error::unauthorized(Some("admin"), None).into());
+    }
+    alias_and_drop(method, &mut params)?;
+    if let Some(schema) = &method.params {
+        schema.check(&mut params).map_err(error::invalid_parameters)?;
+    }
+    let objects = resolve(app, method, user.as_ref(), &params)?;
+    let call = Call {
+        app: app.clone(),
+        connection: connection.clone(),
+        user,
+        params,
+        objects,
+    };
+    (method.run)(call).await
+}
+
+fn is_admin(user: Option<&Caller>) -> bool {
+    user.is_some_and(Caller::is_admin)
+}
+
+fn check_permission(method: &Method, user: Option<&Caller>) -> Result<(), Failure> {
+    let needed = match method.permission {
+        Permission::Public => return Ok(()),
+        Permission::SignedIn => None,
+        Permission::Admin => Some("admin"),
+    };
+    if user.is_none() || (needed.is_some() && !is_admin(user)) {
+        return Err(error::unauthorized(needed, None).into());
+    }
+    Ok(())
+}
+
+/// `vm.start {vm: "..."}` means `id`; a param written `name?` is dropped where it is not known.
+fn alias_and_drop(method: &Method, params: &mut Map<String, Value>) -> Result<(), Failure> {
+    let Some(schema) = &method.params else {
+        return Ok(());
+    };
+    let marked: Vec<String> = params
+        .keys()
+        .filter(|name| name.ends_with('?'))
+        .cloned()
+        .collect();
+    for marked in marked {
+        let name = marked.trim_end_matches('?').to_owned();
+        let value = params.remove(&marked).unwrap_or(Value::Null);
+        if params.contains_key(&name) {
+            return Err(error::invalid_param(
+                &format!("/{name}"),
+                &format!("both {name} and {marked} are given"),
+            )
+            .into());
+        }
+        if schema.knows(&name) {
+            params.insert(name, value);
+        }
+    }
+    let namespace = method.name.split('.').next().unwrap_or_default();
+    if schema.knows("id")
+        && !params.contains_key("id")
+        && !schema.knows(namespace)
+        && params.get(namespace).is_some_and(Value::is_string)
+        && let Some(id) = params.remove(namespace)
+    {
+        params.insert("id".to_owned(), id);
+    }
+    Ok(())
+}
+
+/// The objects that params name, if the caller may do with them what the method does.
+fn resolve(
+    app: &App,
+    method: &Method,
+    user: Option<&Caller>,
+    params: &Map<String, Value>,
+) -> Result<FxHashMap<&'static str, Arc<crate::inventory::Object>>, Failure> {
+    let mut objects = FxHashMap::default();
+    for resolve in method.resolve {
+        let Some(id) = params.get(resolve.param).and_then(Value::as_str) else {
+            continue;
+        };
+        let found = app
+            .inventory
+            .get(id)
+            .filter(|object| resolve.types.is_empty() || resolve.types.contains(&object.kind));
+        // Whoever may not see an object is not told whether it exists.
+        if !app.access.allows(user, found.as_deref(), resolve.right) {
+            return Err(error::unauthorized(Some(resolve.right.as_str()), Some(id)).into());
+        }
+        let Some(object) = found else {
+            let kinds: Vec<&str> = resolve.types.iter().map(|kind| kind.as_str()).collect();
+            let kind = if kinds.is_empty() {
+                "object".to_owned()
+            } else {
+                kinds.join(",")
+            };
+            return Err(no_such(id, &kind, &kinds).into());
+        };
+        objects.insert(resolve.param, object);
+    }
+    Ok(objects)
+}
+
+/// The type in the data is a text when one type is accepted, a list when several are.
+fn no_such(id: &str, text: &str, kinds: &[&str]) -> RpcError {
+    let mut error = error::no_such_object(id, text);
+    if kinds.len() > 1 {
+        error.data = Some(json!({ "id": id, "type": kinds }));
+    } else if kinds.is_empty() {
+        error.data = Some(json!({ "id": id }));
+    }
+    error
+}
+
+fn succeeded(id: &Value, outcome: Outcome, is_v2: bool) -> Pieces {
+    let opening = if is_v2 {
+        format!(r#"{{"id":{id},"jsonrpc":"2.0","result":"#)
+    } else {
+        format!(r#"{{"id":{id},"error":null,"result":"#)
+    };
+    match outcome {
+        Outcome::Value(value) => vec![format!("{opening}{value}}}").into()],
+        Outcome::Json(parts) => {
+            let mut pieces = Vec::with_capacity(parts.len() + 2);
+            pieces.push(opening.into());
+            pieces.extend(parts);
+            pieces.push(Bytes::from_static(b"}"));
+            pieces
+        }
+    }
+}
+
+fn failed(id: &Value, error: &RpcError, is_v2: bool) -> Pieces {
+    let mut answer = json!({ "id": id, "error": error });
+    if is_v2 {
+        answer["jsonrpc"] = "2.0".into();
+    } else {
+        answer["result"] = Value::Null;
+    }
+    vec![answer.to_string().into()]
+}

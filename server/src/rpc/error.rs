@@ -1,0 +1,226 @@
+//! The one place where an internal failure becomes an answer (contract/protocol.md section 2).
+//!
+//! The contract's numbered errors are for everybody; of anything else only an administrator sees the words.
+
+use crate::{
+    auth::SignInError,
+    inventory::Store,
+    persist::StoreError,
+    pools::{LinkError, RegistryError},
+};
+use app::rpc::{ErrorCode, RpcError};
+use serde_json::{Value, json};
+use xapi::{CallError, Fault};
+
+/// A failure on its way to a client.
+#[derive(Debug)]
+pub enum Failure {
+    /// One of the contract's, shown to anybody.
+    Public(RpcError),
+    /// Shown to administrators; others read that something is unknown.
+    Internal { message: String, data: Value },
+    /// XAPI's, to be translated with the ids that clients know.
+    Xapi(CallError),
+}
+
+impl From<RpcError> for Failure {
+    fn from(error: RpcError) -> Self {
+        Self::Public(error)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Xapi(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<SignInError> for Failure {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::InvalidCredentials => {
+                RpcError::new(ErrorCode::INVALID_CREDENTIALS, "invalid credentials").into()
+            }
+            SignInError::Store(error) => error.into(),
+            other => Self::internal(other.to_string()),
+        }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::NoSuchServer(id) => no_such_object(&id, "xenServer").into(),
+            RegistryError::AlreadyExists { id } => {
+                RpcError::new(ErrorCode::OBJECT_ALREADY_EXISTS, "server already exists")
+                    .with_data(json!({ "objectId": id, "objectType": "server" }))
+                    .into()
+            }
+            RegistryError::IncorrectState { id, actual, expected } => {
+                incorrect_state(&id, "status", json!(actual), json!(expected)).into()
+            }
+            RegistryError::InvalidHost(error) => invalid_param("/host", &error.to_string()).into(),
+            RegistryError::Link(LinkError::AuthenticationFailed { .. }) => {
+                RpcError::new(ErrorCode::AUTHENTICATION_FAILED, "authentication failed").into()
+            }
+            RegistryError::Link(error) => Self::Internal {
+                message: error.to_string(),
+                data: error.to_json(),
+            },
+            RegistryError::Store(error) => error.into(),
+            other @ RegistryError::TooMany => Self::internal(other.to_string()),
+        }
+    }
+}
+
+impl Failure {
+    pub fn internal(message: impl Into<String>) -> Self {
+        let message = message.into();
+        let data = json!({ "message": message });
+        Self::Internal { message, data }
+    }
+
+    /// The error object for a caller.
+    pub fn into_rpc(self, is_admin: bool, inventory: &Store) -> RpcError {
+        let (message, data) = match self {
+            Self::Public(error) => return error,
+            Self::Internal { message, data } => (message, data),
+            Self::Xapi(CallError::Fault(fault)) => match translate(&fault, inventory) {
+                Some(error) => return error,
+                None => {
+                    let params = fault.params.clone();
+                    (
+                        fault.to_string(),
+                        json!({ "code": fault.code, "params": params, "message": fault.to_string(), "name": "XapiError" }),
+                    )
+                }
+            },
+            Self::Xapi(error) => (error.to_string(), json!({ "message": error.to_string() })),
+        };
+        if is_admin {
+            RpcError::new(ErrorCode::GENERIC, message).with_data(data)
+        } else {
+            RpcError::new(ErrorCode::GENERIC, "unknown error from the peer")
+        }
+    }
+}
+
+pub fn no_such_object(id: &str, kind: &str) -> RpcError {
+    RpcError::new(ErrorCode::NO_SUCH_OBJECT, format!("no such {kind} {id}"))
+        .with_data(json!({ "id": id, "type": kind }))
+}
+
+/// `permission` is absent for "any signed-in user".
+pub fn unauthorized(permission: Option<&str>, object: Option<&str>) -> RpcError {
+    let mut data = json!({ "object": {} });
+    if let Some(permission) = permission {
+        data["permission"] = permission.into();
+    }
+    if let Some(id) = object {
+        data["object"]["id"] = id.into();
+    }
+    RpcError::new(ErrorCode::UNAUTHORIZED, "not enough permissions").with_data(data)
+}
+
+pub fn invalid_parameters(errors: Vec<Value>) -> RpcError {
+    RpcError::new(ErrorCode::INVALID_PARAMETERS, "invalid parameters").with_data(json!({ "errors": errors }))
+}
+
+/// A param that has the right type, but a value that means nothing.
+pub fn invalid_param(path: &str, message: &str) -> RpcError {
+    RpcError::new(ErrorCode::INVALID_PARAMETERS, message)
+        .with_data(json!({ "errors": [{ "instancePath": path, "message": message }] }))
+}
+
+pub fn forbidden_operation(operation: &str, reason: &str) -> RpcError {
+    RpcError::new(
+        ErrorCode::FORBIDDEN_OPERATION,
+        format!("forbidden operation: {operation}"),
+    )
+    .with_data(json!({ "operation": operation, "reason": reason }))
+}
+
+pub fn incorrect_state(object: &str, property: &str, actual: Value, expected: Value) -> RpcError {
+    RpcError::new(ErrorCode::INCORRECT_STATE, "incorrect state")
+        .with_data(json!({ "actual": actual, "expected": expected, "object": object, "property": property }))
+}
+
+/// The contract's error for a XAPI code that has one; references become the ids that clients know.
+fn translate(fault: &Fault, inventory: &Store) -> Option<RpcError> {
+    let id = |index: usize| match inventory.get(fault.param(index)) {
+        Some(object) => object.id.to_string(),
+        None => fault.param(index).to_owned(),
+    };
+    let error = |code, message: &str, data| Some(RpcError::new(code, message).with_data(data));
+    match fault.code.as_str() {
+        "HOST_OFFLINE" => error(
+            ErrorCode::HOST_OFFLINE,
+            "host offline",
+            json!({ "objectId": id(0) }),
+        ),
+        "NO_HOSTS_AVAILABLE" => Some(RpcError::new(ErrorCode::NO_HOSTS_AVAILABLE, "no hosts available")),
+        "NOT_SUPPORTED_DURING_UPGRADE" => Some(RpcError::new(
+            ErrorCode::NOT_SUPPORTED_DURING_UPGRADE,
+            "not supported during upgrade",
+        )),
+        "OPERATION_BLOCKED" => error(
+            ErrorCode::OPERATION_BLOCKED,
+            "operation blocked",
+            json!({ "objectId": id(0), "code": fault.param(1) }),
+        ),
+        "PATCH_PRECHECK_FAILED_ISO_MOUNTED" => error(
+            ErrorCode::PATCH_PRECHECK_FAILED,
+            "patch precheck failed: isoMounted",
+            json!({ "objectId": id(0), "errorType": "isoMounted" }),
+        ),
+        "PIF_VLAN_EXISTS" => error(
+            ErrorCode::OBJECT_ALREADY_EXISTS,
+            "PIF already exists",
+            json!({ "objectId": id(0), "objectType": "PIF" }),
+        ),
+        "SESSION_AUTHENTICATION_FAILED" => Some(RpcError::new(
+            ErrorCode::AUTHENTICATION_FAILED,
+            "authentication failed",
+        )),
+        "VDI_IN_USE" => error(
+            ErrorCode::VDI_IN_USE,
+            "VDI in use",
+            json!({ "objectId": id(0), "operation": fault.param(1) }),
+        ),
+        "VM_BAD_POWER_STATE" => error(
+            ErrorCode::VM_BAD_POWER_STATE,
+            &format!("VM state is {} but should be {}", fault.param(2), fault.param(1)),
+            json!({ "objectId": id(0), "expected": fault.param(1), "actual": fault.param(2) }),
+        ),
+        "VM_IS_TEMPLATE" => error(
+            ErrorCode::VM_IS_TEMPLATE,
+            "VM is a template",
+            json!({ "objectId": id(0) }),
+        ),
+        "VM_LACKS_FEATURE" | "VM_LACKS_FEATURE_SHUTDOWN" => {
+            let feature = if fault.code.ends_with("SHUTDOWN") {
+                "shutdown"
+            } else {
+                fault.param(1)
+            };
+            error(
+                ErrorCode::VM_LACKS_FEATURE,
+                &format!("VM lacks feature {feature}"),
+                json!({ "objectId": id(0), "feature": feature }),
+            )
+        }
+        "VM_MISSING_PV_DRIVERS" => error(
+            ErrorCode::VM_MISSING_PV_DRIVERS,
+            "missing PV drivers",
+            json!({ "objectId": id(0) }),
+        ),
+        _ => None,
+    }
+}

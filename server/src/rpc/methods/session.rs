@@ -1,0 +1,91 @@
+//! session.*: who am I (contract/protocol.md section 3).
+
+use crate::{
+    auth::{SignInError, SignedIn},
+    rpc::{
+        error::Failure,
+        registry::{Call, Method, Outcome, Permission},
+    },
+};
+
+pub fn methods() -> Vec<Method> {
+    vec![
+        Method::new(
+            "session.signIn",
+            Permission::Public,
+            "sign in with a password or a token",
+            sign_in,
+        ),
+        Method::new(
+            "session.signInWithPassword",
+            Permission::Public,
+            "deprecated, use session.signIn",
+            sign_in,
+        ),
+        Method::new(
+            "session.signInWithToken",
+            Permission::Public,
+            "deprecated, use session.signIn",
+            sign_in,
+        ),
+        Method::new(
+            "session.signInWithCookie",
+            Permission::Public,
+            "sign in with the cookie that came with a same-origin WebSocket upgrade",
+            sign_in_with_cookie,
+        ),
+        Method::new("session.signOut", Permission::SignedIn, "sign out", sign_out),
+        Method::new(
+            "session.getUser",
+            Permission::Public,
+            "return the currently connected user",
+            get_user,
+        ),
+    ]
+}
+
+/// No schema in today's product either: a name, an address or a token; what else came is for plugins.
+async fn sign_in(call: Call) -> Result<Outcome, Failure> {
+    let accounts = &call.app.accounts;
+    let name = call.text("email").or(call.text("username"));
+    let signed_in = match (call.text("token"), name, call.text("password")) {
+        (Some(token), None, _) => {
+            accounts
+                .sign_in_with_token(token, &call.connection.address)
+                .await?
+        }
+        (_, Some(name), Some(password)) => accounts.sign_in_with_password(name, password).await?,
+        _ => return Err(SignInError::InvalidCredentials.into()),
+    };
+    welcome(&call, signed_in)
+}
+
+async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
+    let token = call
+        .connection
+        .cookie
+        .as_deref()
+        .ok_or(SignInError::InvalidCredentials)?;
+    let signed_in = call
+        .app
+        .accounts
+        .sign_in_with_token(token, &call.connection.address)
+        .await?;
+    welcome(&call, signed_in)
+}
+
+fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
+    let user = call.public_user(&signed_in.user_id)?;
+    call.connection.sign_in(signed_in, call.app.inventory.revision());
+    Outcome::of(user)
+}
+
+async fn sign_out(call: Call) -> Result<Outcome, Failure> {
+    call.connection.sign_out();
+    Outcome::done()
+}
+
+async fn get_user(call: Call) -> Result<Outcome, Failure> {
+    let id = call.caller()?.id.clone();
+    Outcome::of(call.public_user(&id)?)
+}

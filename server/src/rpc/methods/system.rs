@@ -1,0 +1,92 @@
+//! system.*: what this server is and can (contract/methods.md).
+
+use crate::rpc::{
+    error::{Failure, no_such_object},
+    registry::{Call, Method, Outcome, Permission},
+    schema::string,
+};
+use serde_json::{Map, Value, json};
+
+/// Version of the API, constant since its beginnings.
+const API_VERSION: &str = "0.1";
+
+pub fn methods() -> Vec<Method> {
+    vec![
+        Method::new(
+            "system.getMethodsInfo",
+            Permission::Public,
+            "signatures of all methods",
+            methods_info,
+        ),
+        Method::new(
+            "system.getServerTimezone",
+            Permission::SignedIn,
+            "time zone of the server",
+            timezone,
+        ),
+        Method::new(
+            "system.getServerVersion",
+            Permission::Public,
+            "return the version of xo-server",
+            server_version,
+        ),
+        Method::new("system.getVersion", Permission::Public, "API version", version),
+        Method::new(
+            "system.listMethods",
+            Permission::Public,
+            "names of all methods",
+            list_methods,
+        ),
+        Method::new(
+            "system.methodSignature",
+            Permission::Public,
+            "signature of a method",
+            signature,
+        )
+        .params([("method", string())]),
+    ]
+}
+
+async fn methods_info(call: Call) -> Result<Outcome, Failure> {
+    let info: Map<String, Value> = call
+        .app
+        .registry
+        .iter()
+        .map(|method| (method.name.to_owned(), method.describe()))
+        .collect();
+    Ok(Outcome::Value(info.into()))
+}
+
+async fn timezone(_: Call) -> Result<Outcome, Failure> {
+    Outcome::of(jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC"))
+}
+
+async fn server_version(_: Call) -> Result<Outcome, Failure> {
+    Outcome::of(env!("CARGO_PKG_VERSION"))
+}
+
+async fn version(_: Call) -> Result<Outcome, Failure> {
+    Outcome::of(API_VERSION)
+}
+
+async fn list_methods(call: Call) -> Result<Outcome, Failure> {
+    Outcome::of(
+        call.app
+            .registry
+            .iter()
+            .map(|method| method.name)
+            .collect::<Vec<_>>(),
+    )
+}
+
+async fn signature(call: Call) -> Result<Outcome, Failure> {
+    let name = call.text("method").unwrap_or_default();
+    let method = call
+        .app
+        .registry
+        .get(name)
+        .ok_or_else(|| no_such_object(name, "method"))?;
+    let mut info = method.describe();
+    info["name"] = name.into();
+    Ok(Outcome::Value(json!([info])))
+}

@@ -1,0 +1,251 @@
+//! The typed views of a client (design decision 3): light rows for lists, full objects for what is open.
+
+use super::{
+    feed::{Audience, Feed, quoted, view_frame, view_opening},
+    frame::Frame,
+};
+use crate::{
+    inventory::{Object, Store},
+    pools::Pools,
+};
+use app::{model::ObjectType, rpc::view::ViewSpec};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Views of one client: a page needs two or three.
+pub const MAX_VIEWS: usize = 16;
+/// Objects that one object's page shows with it.
+const MAX_RELATED: usize = 2_000;
+
+/// The open views of one client.
+#[derive(Default)]
+pub struct Views {
+    views: Vec<View>,
+    last: u32,
+}
+
+struct View {
+    number: u32,
+    compress: bool,
+    kind: Kind,
+    /// The links as they were last told.
+    links: Option<String>,
+}
+
+enum Kind {
+    Lists {
+        cursor: u64,
+        reset: bool,
+    },
+    Object {
+        id: String,
+        told: FxHashMap<Arc<str>, u64>,
+        opened: bool,
+    },
+}
+
+/// A client has as many views as it may have.
+#[derive(Debug)]
+pub struct TooManyViews;
+
+impl Views {
+    pub fn clear(&mut self) {
+        self.views.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.views.is_empty()
+    }
+
+    /// Opens a view; `since` is a revision from which the client can be brought up to date.
+    pub fn open(&mut self, spec: ViewSpec, since: Option<u64>, compress: bool) -> Result<u32, TooManyViews> {
+        if self.views.len() >= MAX_VIEWS {
+            return Err(TooManyViews);
+        }
+        self.last += 1;
+        let kind = match spec {
+            ViewSpec::Lists => Kind::Lists {
+                cursor: since.unwrap_or(0),
+                reset: since.is_none(),
+            },
+            ViewSpec::Object { id } => Kind::Object {
+                id,
+                told: FxHashMap::default(),
+                opened: false,
+            },
+        };
+        self.views.push(View {
+            number: self.last,
+            compress,
+            kind,
+            links: None,
+        });
+        Ok(self.last)
+    }
+
+    pub fn close(&mut self, number: u32) -> bool {
+        let before = self.views.len();
+        self.views.retain(|view| view.number != number);
+        self.views.len() != before
+    }
+
+    /// The next frames, and whether more can be had at once.
+    pub fn next(&mut self, feed: &Feed, inventory: &Store, pools: &Pools, upto: u64) -> (Vec<Frame>, bool) {
+        let (mut frames, mut more) = (Vec::new(), false);
+        for view in &mut self.views {
+            let compress = view.compress;
+            match &mut view.kind {
+                Kind::Lists { cursor, reset } => {
+                    if *cursor < upto || *reset {
+                        let audience = Audience::Lists {
+                            view: view.number,
+                            compress,
+                            reset: *reset,
+                        };
+                        let chunk = feed.chunk(audience, *cursor, upto);
+                        frames.extend(chunk.frames.iter().cloned());
+                        *cursor = chunk.to;
+                        *reset = false;
+                        more |= chunk.more;
+                    }
+                    // A string always serialises.
+                    let links = serde_json::to_string(&pools.rows()).unwrap_or_default();
+                    if view.links.as_ref() != Some(&links) {
+                        let opening = view_opening(view.number, *cursor, false, *cursor < upto);
+                        frames.push(view_frame(format!("{opening},\"links\":{links}}}}}"), compress));
+                        view.links = Some(links);
+                    }
+                }
+                Kind::Object { id, told, opened } => {
+                    let first = !std::mem::replace(opened, true);
+                    frames.extend(object_frame(
+                        view.number,
+                        compress,
+                        id,
+                        told,
+                        first,
+                        inventory,
+                        upto,
+                    ));
+                }
+            }
+        }
+        (frames, more)
+    }
+}
+
+/// What changed of an object's page since it was last told.
+fn object_frame(
+    number: u32,
+    compress: bool,
+    id: &str,
+    told: &mut FxHashMap<Arc<str>, u64>,
+    first: bool,
+    inventory: &Store,
+    upto: u64,
+) -> Option<Frame> {
+    let present = page(id, inventory);
+    let changed: Vec<&Arc<Object>> = present
+        .iter()
+        .filter(|object| told.get(&object.id) != Some(&object.full_revision))
+        .collect();
+    let ids: FxHashSet<&str> = present.iter().map(|object| &*object.id).collect();
+    let gone: Vec<String> = told
+        .keys()
+        .filter(|id| !ids.contains(&***id))
+        .map(|id| quoted(id))
+        .collect();
+    if changed.is_empty() && gone.is_empty() && !first {
+        return None;
+    }
+    let mut text = view_opening(number, upto, first, false);
+    for (index, object) in changed.iter().enumerate() {
+        text.push_str(if index == 0 { ",\"full\":[" } else { "," });
+        text.push_str(&String::from_utf8_lossy(&object.json));
+    }
+    if !changed.is_empty() {
+        text.push(']');
+    }
+    if !gone.is_empty() && !first {
+        text.push_str(&format!(",\"gone\":[{}]", gone.join(",")));
+    }
+    text.push_str("}}");
+    *told = present
+        .iter()
+        .map(|object| (object.id.clone(), object.full_revision))
+        .collect();
+    Some(view_frame(text, compress))
+}
+
+/// Properties that lead from an object to what its page shows.
+fn properties(kind: ObjectType) -> &'static [&'static str] {
+    match kind {
+        ObjectType::Vm | ObjectType::VmSnapshot | ObjectType::VmTemplate | ObjectType::VmController => {
+            &["$VBDs", "VIFs", "snapshots", "VTPMs", "VGPUs"]
+        }
+        ObjectType::Vbd => &["VDI"],
+        ObjectType::Vif => &["$network"],
+        ObjectType::Vdi => &["$SR"],
+        ObjectType::Host => &["PIFs", "$PBDs", "patches", "controlDomain", "PCIs", "PGPUs"],
+        ObjectType::Pif => &["$network"],
+        ObjectType::Pbd => &["SR"],
+        ObjectType::Pool => &["master", "default_SR"],
+        ObjectType::Sr => &["$PBDs"],
+        ObjectType::Network => &["PIFs", "VIFs"],
+        _ => &[],
+    }
+}
+
+/// The object and what its page shows with it: two steps along links, and the messages about it.
+fn page(id: &str, inventory: &Store) -> Vec<Arc<Object>> {
+    let Some(main) = inventory.get(id) else {
+        return Vec::new();
+    };
+    let mut seen: FxHashSet<Arc<str>> = FxHashSet::from_iter([main.id.clone()]);
+    let mut page = vec![main.clone()];
+    let mut ring = vec![main.clone()];
+    for depth in 0..3 {
+        let mut next = Vec::new();
+        for object in &ring {
+            // A template's or a network's neighbours are lists of their own.
+            if depth > 0
+                && !matches!(
+                    object.kind,
+                    ObjectType::Vbd | ObjectType::Vif | ObjectType::Vdi | ObjectType::Pif | ObjectType::Pbd
+                )
+            {
+                continue;
+            }
+            for found in linked(object, inventory) {
+                if page.len() < MAX_RELATED && seen.insert(found.id.clone()) {
+                    page.push(found.clone());
+                    next.push(found);
+                }
+            }
+        }
+        ring = next;
+    }
+    let uuid = main.json_text("uuid").unwrap_or_else(|| main.id.to_string());
+    page.extend(inventory.messages(&uuid).into_iter().take(MAX_RELATED));
+    page
+}
+
+fn linked(object: &Object, inventory: &Store) -> Vec<Arc<Object>> {
+    let names = properties(object.kind);
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let Ok(Value::Object(json)) = serde_json::from_slice::<Value>(&object.json) else {
+        return Vec::new();
+    };
+    let ids = names
+        .iter()
+        .filter_map(|name| json.get(*name))
+        .flat_map(|value| match value {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
+            Value::String(id) => vec![id.as_str()],
+            _ => Vec::new(),
+        });
+    ids.filter_map(|id| inventory.get(id)).collect()
+}

@@ -1,0 +1,222 @@
+//! JSON-RPC over WebSocket (`/api/`): one task per socket reads, calls, and writes.
+//!
+//! What is written has an order of rank: answers first, then notifications, chunk by chunk, so that an
+//! answer never waits behind more than one chunk. A client that does not read makes nothing grow here: its
+//! chunks are made when it can take them.
+
+use super::{
+    connection::{CALLS_AT_A_TIME, Connection, Notifications},
+    dispatch,
+    feed::Audience,
+    frame::Frame,
+};
+use crate::app::App;
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::{sync::Arc, time::Duration};
+use tokio::{io::AsyncWriteExt, sync::Semaphore};
+use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
+
+/// Longest message of a signed-in client, and of one that is not.
+const MAX_MESSAGE: usize = 32 << 20;
+const MAX_MESSAGE_BEFORE_SIGN_IN: usize = 64 << 10;
+/// A client that takes nothing for so long is given up.
+const STALLED: Duration = Duration::from_secs(60);
+/// Pieces in which large frames are written, each with a time limit.
+const PIECE: usize = 1 << 20;
+/// `all` notifications begin at the latest so long after sign-in.
+const HOLD: Duration = Duration::from_secs(2);
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Why a socket is done.
+enum End {
+    Closed,
+    /// Told to the client before the socket is closed.
+    Because(CloseCode, &'static str),
+}
+
+/// Serves an upgraded connection until it ends.
+pub async fn serve(app: Arc<App>, io: Upgraded, address: String, cookie: Option<String>) {
+    let (connection, mut answers) = Connection::new(app.connections.next_id(), address, cookie);
+    app.connections.insert(connection.clone());
+    let limits = Limits::default().max_payload_len(Some(MAX_MESSAGE_BEFORE_SIGN_IN));
+    let mut socket = ServerBuilder::new()
+        .limits(limits)
+        .config(Config::default())
+        .serve(TokioIo::new(io));
+    let end = run(&app, &connection, &mut socket, &mut answers).await;
+    app.connections.remove(connection.id);
+    connection.closing.cancel();
+    if let End::Because(code, reason) = end {
+        let goodbye = socket.send(Message::close(Some(code), reason));
+        // The client may be gone already.
+        if tokio::time::timeout(Duration::from_secs(2), goodbye)
+            .await
+            .is_err()
+        {
+            tracing::debug!(connection = connection.id, "a close frame was not taken");
+        }
+    }
+}
+
+async fn run(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    socket: &mut Socket,
+    answers: &mut tokio::sync::mpsc::UnboundedReceiver<Frame>,
+) -> End {
+    let mut pace = app.feed.subscribe();
+    let turns = Arc::new(Semaphore::new(CALLS_AT_A_TIME));
+    let mut more = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = connection.closing.cancelled() => return End::Because(CloseCode::NORMAL_CLOSURE, "closed by the server"),
+            Some(answer) = answers.recv() => {
+                if write(app, socket, &answer).await.is_err() {
+                    return End::Closed;
+                }
+            }
+            message = next_message(socket, &turns) => match message {
+                Ok(Some((message, turn))) => {
+                    if connection.is_expired() {
+                        return End::Because(CloseCode::POLICY_VIOLATION, "the token has expired");
+                    }
+                    call(app, connection, message, turn);
+                }
+                Ok(None) => return End::Closed,
+                Err(tokio_websockets::Error::PayloadTooLong { .. }) => {
+                    return End::Because(CloseCode::MESSAGE_TOO_BIG, "the message is too long");
+                }
+                Err(_) => return End::Closed,
+            },
+            () = connection.attention.notified() => {
+                let limit = if connection.signed_in().is_some() { MAX_MESSAGE } else { MAX_MESSAGE_BEFORE_SIGN_IN };
+                socket.limits_mut().set_max_payload_len(Some(limit));
+                more = true;
+            }
+            changed = pace.changed() => {
+                if changed.is_err() {
+                    return End::Because(CloseCode::GOING_AWAY, "the server stops");
+                }
+                more = true;
+            }
+            () = std::future::ready(()), if more => {
+                let upto = app.inventory.revision().min((*pace.borrow_and_update()).max(app.feed.opened()));
+                match feed(app, connection, socket, upto).await {
+                    Ok(again) => more = again,
+                    Err(_) => return End::Closed,
+                }
+            }
+        }
+    }
+}
+
+/// The next message and a turn to answer it; without a free turn, nothing is read.
+async fn next_message(
+    socket: &mut Socket,
+    turns: &Arc<Semaphore>,
+) -> Result<Option<(Message, tokio::sync::OwnedSemaphorePermit)>, tokio_websockets::Error> {
+    // The semaphore is never closed.
+    let Ok(turn) = turns.clone().acquire_owned().await else {
+        return Ok(None);
+    };
+    loop {
+        match socket.next().await {
+            Some(Ok(message)) if message.is_text() || message.is_binary() => {
+                return Ok(Some((message, turn)));
+            }
+            Some(Ok(message)) if message.is_close() => return Ok(None),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error),
+            None => return Ok(None),
+        }
+    }
+}
+
+fn call(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    message: Message,
+    turn: tokio::sync::OwnedSemaphorePermit,
+) {
+    let (app, connection) = (app.clone(), connection.clone());
+    tokio::spawn(async move {
+        let was_signed_in = connection.signed_in().is_some();
+        let payload = message.into_payload();
+        if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
+            connection.answer(frame);
+        }
+        match (was_signed_in, connection.signed_in().is_some()) {
+            // The first call after the sign-in was answered.
+            (true, true) => connection.release_notifications(),
+            (false, true) => {
+                connection.attention.notify_one();
+                tokio::time::sleep(HOLD).await;
+                connection.release_notifications();
+            }
+            _ => {}
+        }
+        drop(turn);
+    });
+}
+
+/// Writes the next chunk of what the client watches; says whether more can be had at once.
+async fn feed(app: &App, connection: &Connection, socket: &mut Socket, upto: u64) -> std::io::Result<bool> {
+    let Some(caller) = connection.caller(app) else {
+        return Ok(false);
+    };
+    if !app.access.sees_everything(&caller) {
+        return Ok(false);
+    }
+    let (frames, mut more) = {
+        let mut views = connection.views();
+        if views.is_empty() {
+            (Vec::new(), false)
+        } else {
+            views.next(&app.feed, &app.inventory, &app.pools, upto)
+        }
+    };
+    let watches_views = !connection.views().is_empty();
+    for frame in &frames {
+        write(app, socket, frame).await?;
+    }
+    // Who has views is told through them.
+    if let Notifications::On { since } = connection.notifications()
+        && since < upto
+        && !watches_views
+    {
+        let chunk = app.feed.chunk(Audience::All, since, upto);
+        for frame in &chunk.frames {
+            write(app, socket, frame).await?;
+        }
+        connection.told(chunk.to);
+        more |= chunk.more;
+    }
+    Ok(more)
+}
+
+/// Writes a frame past the library: its bytes are shared with other clients.
+async fn write(app: &App, socket: &mut Socket, frame: &Frame) -> std::io::Result<()> {
+    let stalled = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the client does not read");
+    // What the library has queued (a pong, say) must be whole before our bytes.
+    tokio::time::timeout(STALLED, SinkExt::flush(socket))
+        .await
+        .map_err(stalled)?
+        .map_err(std::io::Error::other)?;
+    let io = socket.get_mut();
+    for part in frame.parts() {
+        for piece in part.chunks(PIECE) {
+            tokio::time::timeout(STALLED, io.write_all(piece))
+                .await
+                .map_err(stalled)??;
+        }
+    }
+    tokio::time::timeout(STALLED, io.flush())
+        .await
+        .map_err(stalled)??;
+    app.feed.count_sent(frame.len());
+    Ok(())
+}
