@@ -155,6 +155,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documentation_names_every_setting_and_no_other() {
+        let page = include_str!("../../docs/configuration.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), SETTINGS.len());
+        for setting in SETTINGS {
+            let start = format!("| `{}` | `{}` |", setting.key, setting.variable);
+            let row = rows
+                .iter()
+                .find(|row| row.starts_with(&start))
+                .unwrap_or_else(|| panic!("{start}"));
+            assert!(
+                row.contains(setting.default),
+                "{}: {}",
+                setting.key,
+                setting.default
+            );
+        }
+        let known: toml::Table = SETTINGS
+            .iter()
+            .map(|setting| (setting.key.to_owned(), "".into()))
+            .collect();
+        for key in known.keys() {
+            // A key that the program does not know is refused with that word.
+            let error = toml::from_str::<Settings>(&format!("{key} = {{}}")).expect_err("not a table");
+            assert!(!error.to_string().contains("unknown field"), "{key}");
+        }
+    }
+
+    #[test]
     fn the_first_that_is_set_wins_and_unknown_keys_are_refused() {
         let file: Settings =
             toml::from_str("listen = \"0.0.0.0:80\"\nadmin_email = \"ops@example.net\"").expect("valid");
