@@ -7,6 +7,12 @@
 // Views are deep types.
 #![recursion_limit = "512"]
 
+#[cfg(all(feature = "ui", not(erase_components)))]
+compile_error!(
+    "server and client must both be built with --cfg erase_components (.cargo/config.toml); \
+     a RUSTFLAGS variable hides it: add it there too"
+);
+
 pub mod model;
 pub mod query;
 pub mod rpc;

@@ -7,7 +7,7 @@ use crate::{
     http::downloads::Downloads,
     inventory,
     persist::{Backend, Store, embedded::Embedded, secrets::Secrets},
-    pools::Pools,
+    pools::{Pools, Registration},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
 };
 use anyhow::Context as _;
@@ -78,6 +78,9 @@ impl App {
         let first_admin = first_admin(&accounts, &config).await?;
         let inventory = Arc::new(inventory::Store::default());
         let pools = Pools::open(store, secrets, inventory.clone()).await?;
+        if first_admin.is_some() {
+            register_first_servers(&pools, &config.first_servers).await?;
+        }
         let feed = Arc::new(Feed::new(inventory.clone(), pools.clone()));
         let app = Arc::new(Self {
             config,
@@ -173,6 +176,32 @@ async fn first_admin(accounts: &Accounts, config: &Config) -> anyhow::Result<Opt
         email,
         generated_password,
     }))
+}
+
+/// Registers the pools that the operator named for the first start. A certificate is trusted when it is
+/// met first, and pinned.
+async fn register_first_servers(pools: &Pools, servers: &[String]) -> anyhow::Result<()> {
+    for server in servers {
+        let (scheme, rest) = server.split_once("://").unwrap_or(("https", server));
+        let (user, rest) = rest
+            .split_once(':')
+            .context("a first server needs user:password@host")?;
+        let (password, host) = rest
+            .rsplit_once('@')
+            .context("a first server needs user:password@host")?;
+        let registration = Registration {
+            host: format!("{scheme}://{host}"),
+            username: user.to_owned(),
+            password: password.to_owned(),
+            fingerprint: (scheme == "https").then(|| "first-use".to_owned()),
+            ..Registration::default()
+        };
+        pools
+            .add(registration, false)
+            .await
+            .with_context(|| format!("first server {host}"))?;
+    }
+    Ok(())
 }
 
 /// Five groups of four characters that are not easily taken for one another: about 98 bits.

@@ -39,6 +39,11 @@ pub const SETTINGS: &[Setting] = &[
         default: "generated",
     },
     Setting {
+        key: "first_servers",
+        variable: "XO_FIRST_SERVERS",
+        default: "none",
+    },
+    Setting {
         key: "site_dir",
         variable: "XO_SITE_DIR",
         default: "the one built into the program",
@@ -61,6 +66,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub admin_email: String,
     pub admin_password: Option<String>,
+    /// `[https://]user:password@host` of pools that the first start registers.
+    pub first_servers: Vec<String>,
     /// Where the built web client is, when it is not inside the program.
     pub site_dir: Option<PathBuf>,
     pub log: String,
@@ -92,6 +99,9 @@ pub struct Settings {
     /// a command line is seen by everybody on the machine
     #[arg(skip)]
     pub admin_password: Option<String>,
+    /// Pools that the first start registers, as user:password@host; from environment or file, too
+    #[arg(skip)]
+    pub first_servers: Option<Vec<String>>,
     /// Folder of the built web client, in place of the one inside the program
     #[arg(long, env = "XO_SITE_DIR", value_name = "DIR")]
     pub site_dir: Option<PathBuf>,
@@ -117,6 +127,7 @@ impl Settings {
             data_dir: self.data_dir.or(other.data_dir),
             admin_email: self.admin_email.or(other.admin_email),
             admin_password: self.admin_password.or(other.admin_password),
+            first_servers: self.first_servers.or(other.first_servers),
             site_dir: self.site_dir.or(other.site_dir),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -131,6 +142,7 @@ impl Settings {
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
             admin_email: self.admin_email.unwrap_or_else(|| "admin@admin.net".to_owned()),
             admin_password: self.admin_password,
+            first_servers: self.first_servers.unwrap_or_default(),
             site_dir: self.site_dir,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_format: self.log_format.unwrap_or_default(),
@@ -141,6 +153,35 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documentation_names_every_setting_and_no_other() {
+        let page = include_str!("../../docs/configuration.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), SETTINGS.len());
+        for setting in SETTINGS {
+            let start = format!("| `{}` | `{}` |", setting.key, setting.variable);
+            let row = rows
+                .iter()
+                .find(|row| row.starts_with(&start))
+                .unwrap_or_else(|| panic!("{start}"));
+            assert!(
+                row.contains(setting.default),
+                "{}: {}",
+                setting.key,
+                setting.default
+            );
+        }
+        let known: toml::Table = SETTINGS
+            .iter()
+            .map(|setting| (setting.key.to_owned(), "".into()))
+            .collect();
+        for key in known.keys() {
+            // A key that the program does not know is refused with that word.
+            let error = toml::from_str::<Settings>(&format!("{key} = {{}}")).expect_err("not a table");
+            assert!(!error.to_string().contains("unknown field"), "{key}");
+        }
+    }
 
     #[test]
     fn the_first_that_is_set_wins_and_unknown_keys_are_refused() {

@@ -52,10 +52,23 @@ impl Serve {
     fn into_config(self) -> anyhow::Result<Config> {
         let mut settings = self.settings;
         settings.admin_password = std::env::var("XO_ADMIN_PASSWORD").ok();
+        let servers = std::env::var("XO_FIRST_SERVERS")
+            .ok()
+            .filter(|servers| !servers.is_empty());
+        settings.first_servers = servers.map(|servers| servers.split(',').map(str::to_owned).collect());
+        // Set by `cargo leptos watch`, which builds the client and starts the server.
+        let watched = Settings {
+            listen: std::env::var("LEPTOS_SITE_ADDR")
+                .ok()
+                .and_then(|address| address.parse().ok()),
+            site_dir: std::env::var_os("LEPTOS_SITE_ROOT").map(PathBuf::from),
+            ..Settings::default()
+        };
         Ok(match self.config {
             Some(path) => settings.or(Settings::from_file(&path)?),
             None => settings,
         }
+        .or(watched)
         .into_config())
     }
 }

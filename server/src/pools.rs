@@ -236,6 +236,11 @@ impl Pools {
         self.shared.changed.subscribe()
     }
 
+    /// Grows with every change of a link's row.
+    pub fn revision(&self) -> u64 {
+        *self.shared.changed.borrow()
+    }
+
     fn spawn_driver(&self, id: &str) -> Option<oneshot::Receiver<Result<(), LinkError>>> {
         let mut links = self.shared.links();
         let link = links.get_mut(id)?;

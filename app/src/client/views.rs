@@ -123,7 +123,11 @@ fn accept(key: u64, subscribed: Subscribed) {
     let wanted = VIEWS.with_borrow_mut(|views| match views.all.iter_mut().find(|view| view.key == key) {
         Some(view) => {
             view.number = Some(subscribed.view);
-            view.epoch = subscribed.epoch;
+            // A revision of another epoch means nothing.
+            if view.epoch != subscribed.epoch {
+                view.epoch = subscribed.epoch;
+                view.revision = None;
+            }
             true
         }
         None => false,
@@ -146,7 +150,10 @@ pub(super) fn deliver(update: Box<ViewUpdate>) {
             .all
             .iter_mut()
             .find(|view| view.number == Some(update.view))?;
-        // Within a snapshot the revision does not count yet: a cut there must start it again.
+        // Within a snapshot there is no revision to go on from: a cut there must start it again.
+        if update.reset {
+            view.revision = None;
+        }
         if !update.more {
             view.revision = Some(update.revision);
         }

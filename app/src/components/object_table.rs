@@ -65,9 +65,7 @@ pub fn ObjectTable<T: Light>(
         let range = window.get();
         list.rows.with(|rows| {
             let end = range.end.min(rows.len());
-            (range.start.min(end)..end)
-                .map(|at| (at, rows[at].clone()))
-                .collect::<Vec<_>>()
+            rows[range.start.min(end)..end].to_vec()
         })
     };
     let spacer = move |rows: usize| format!("height:{}px", rows as f64 * ROW);
@@ -173,16 +171,17 @@ pub fn ObjectTable<T: Light>(
                     <tr class="table__spacer" aria-hidden="true">
                         <td style=before></td>
                     </tr>
-                    <For
+                    <ForEnumerate
                         each=shown
-                        key=|(at, row)| (*at, row.id.clone())
-                        children=move |(at, row)| {
+                        key=|row| row.id.clone()
+                        children=move |index, row| {
+                            let at = move || window.with(|window| window.start) + index.get();
                             let id = row.id.clone();
                             let signal = class.signal(&id).unwrap_or_else(|| ArcRwSignal::new(row));
                             view! {
                                 <tr
-                                    aria-rowindex=(at + 2).to_string()
-                                    class:table__row--cursor=move || cursor.get() == Some(at)
+                                    aria-rowindex=move || (at() + 2).to_string()
+                                    class:table__row--cursor=move || cursor.get().is_some_and(|cursor| cursor == at())
                                     class:table__row--selected={
                                         let id = id.clone();
                                         move || selection.is_some_and(|selection| selection.contains(&id))

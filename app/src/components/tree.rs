@@ -52,6 +52,10 @@ pub fn Tree() -> impl IntoView {
         inventory.vms.track();
         inventory.hosts.track();
         inventory.pools.track();
+        // Unfolding each chunk of the first snapshot would be work for nothing.
+        if !inventory.ready.get() {
+            return;
+        }
         if !waiting.get_value() {
             waiting.set_value(true);
             set_timeout(

@@ -150,16 +150,16 @@ fn address_key(address: &str) -> (u8, u32, &str) {
 /// Time since the start, in one unit, kept true.
 #[component]
 pub fn Uptime(started: i64) -> impl IntoView {
-    let clock = use_state().clock;
-    let text = Memo::new(move |_| {
-        let now = clock.now.get();
+    let minute = use_state().clock.minute;
+    let text = move || {
+        let now = minute.get();
         if started == 0 || now == 0.0 {
             String::new()
         } else {
             format::coarse(now / 1000.0 - started as f64)
         }
-    });
-    view! { <span title=(started > 0).then(|| format!("Since {}", format::absolute(started as f64 * 1000.0)))>{move || text.get()}</span> }
+    };
+    view! { <span title=(started > 0).then(|| format!("Since {}", format::absolute(started as f64 * 1000.0)))>{text}</span> }
 }
 
 /// Which VMs.
@@ -193,7 +193,14 @@ pub fn VmTable(scope: Scope) -> impl IntoView {
         Scope::Pool(id) => Some(Arc::new(move |vm| vm.pool == id)),
     };
     let counted = within.clone();
-    let list = list::derive(vms, state.inventory.places, within, query, sort);
+    let list = list::derive(
+        vms,
+        state.inventory.ready,
+        state.inventory.places,
+        within,
+        query,
+        sort,
+    );
     let selection = Selection::new();
     let chips = Memo::new(move |_| {
         list.total.track();

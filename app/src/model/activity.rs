@@ -22,7 +22,7 @@ object! {
         name_label = "name_label": Text<'a>,
         name_description = "name_description": Text<'a>,
         /// 0 to 1.
-        progress = "progress": Nullable<f64>,
+        progress = "progress": Nullable<Number>,
         result = "result": Text<'a>,
         status = "status": Text<'a>,
         xapi_ref = "xapiRef": Text<'a>,

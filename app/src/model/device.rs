@@ -73,7 +73,7 @@ object! {
         description = "description": Text<'a>,
         host = "host": Link<'a>,
         passthrough_enabled = "passthroughEnabled": bool,
-        speed = "speed": Nullable<f64>,
+        speed = "speed": Nullable<Number>,
         usb_group = "usbGroup": Link<'a>,
         vendor_id = "vendorId": Text<'a>,
         version = "version": Text<'a>,

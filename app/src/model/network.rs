@@ -46,7 +46,7 @@ object! {
         other_config = "other_config": TextMap<'a>,
         tx_checksumming = "txChecksumming": bool,
         /// kB/s.
-        rate_limit = "rateLimit": Nullable<f64>,
+        rate_limit = "rateLimit": Nullable<Number>,
         network = "$network": Link<'a>,
         vm = "$VM": Link<'a>,
     }

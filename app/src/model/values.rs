@@ -20,6 +20,22 @@ pub type Seconds = Nullable<i64>;
 #[serde(transparent)]
 pub struct Nullable<T>(pub Option<T>);
 
+/// A number that is written as JavaScript would: without a fraction when it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Beyond 2^53 a float is no exact integer any more.
+        if self.0.fract() == 0.0 && self.0.abs() < 9_007_199_254_740_992.0 {
+            serializer.serialize_i64(self.0 as i64)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
 /// A JSON object with values of one kind, in the order in which it came.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entries<'a, V = Text<'a>>(pub Vec<(Text<'a>, V)>);

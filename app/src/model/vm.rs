@@ -63,7 +63,7 @@ object! {
         xen_store_data = "xenStoreData": TextMap<'a>,
         vga = "vga": Text<'a>,
         /// MiB.
-        videoram = "videoram": Nullable<f64>,
+        videoram = "videoram": Nullable<Number>,
         cores_per_socket = "coresPerSocket": Nullable<i64>,
         cpu_cap = "cpuCap": Nullable<i64>,
         cpu_weight = "cpuWeight": Nullable<i64>,
@@ -98,7 +98,7 @@ pub struct VmMemory {
 #[serde(untagged)]
 pub enum XenTools {
     Missing(bool),
-    Version { major: i64, minor: i64, version: f64 },
+    Version { major: i64, minor: i64, version: Number },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

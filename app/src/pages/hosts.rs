@@ -172,7 +172,14 @@ pub fn HostTable(pool: Option<String>) -> impl IntoView {
         Arc::new(move |host: &Row<LightHost>| host.pool == pool)
             as Arc<dyn Fn(&Row<LightHost>) -> bool + Send + Sync>
     });
-    let list = list::derive(inventory.hosts, inventory.places, within, query, sort);
+    let list = list::derive(
+        inventory.hosts,
+        inventory.ready,
+        inventory.places,
+        within,
+        query,
+        sort,
+    );
     view! {
         <section class="list">
             <ListHead title="Hosts" shown=Signal::derive(move || list.rows.with(|rows| rows.len())) total=list.total />

@@ -147,7 +147,14 @@ pub fn PoolsPage() -> impl IntoView {
             descending: order.descending,
         }
     });
-    let list = list::derive(inventory.pools, inventory.places, None, query, sort);
+    let list = list::derive(
+        inventory.pools,
+        inventory.ready,
+        inventory.places,
+        None,
+        query,
+        sort,
+    );
     view! {
         <Title text="Pools" />
         <section class="list">

@@ -41,9 +41,11 @@ impl<T> Clone for List<T> {
 
 impl<T> Copy for List<T> {}
 
-/// Derives a list. `scope` narrows it beyond the user's filter (the VMs of a host).
+/// Derives a list, once `ready`: drawing each chunk of the first snapshot would be work for nothing.
+/// `scope` narrows it beyond the user's filter (the VMs of a host).
 pub fn derive<T: Light>(
     class: Class<T>,
+    ready: RwSignal<bool>,
     places: Memo<Places>,
     scope: Option<Arc<dyn Fn(&Row<T>) -> bool + Send + Sync>>,
     query: Memo<Arc<Query>>,
@@ -87,7 +89,7 @@ where
         }
     };
     let schedule = move || {
-        if pending.get_value() {
+        if pending.get_value() || !ready.get_untracked() {
             return;
         }
         pending.set_value(true);
@@ -102,6 +104,7 @@ where
     };
     let schedule_data = schedule.clone();
     Effect::new(move |_| {
+        ready.track();
         class.track();
         places.track();
         sort.track();

@@ -2,6 +2,13 @@
 //!
 //! One file per verb; this one only names them.
 
+mod bench;
+mod demo;
+mod dist;
+mod lint;
+mod running;
+mod setup;
+mod test;
 mod web;
 mod workspace;
 
@@ -19,12 +26,27 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Build everything and start it with simulated pools
+    Demo(demo::Options),
+    /// Run all tests: unit, integration over real sockets, and in the browser
+    Test(test::Options),
+    /// Check format, clippy and licences
+    Lint,
+    /// Measure and print the figures of docs/performance.md
+    Bench(bench::Options),
+    /// Make the release program, with the web client inside, in a single file
+    Dist,
     /// Build the web client into target/site
     BuildWeb(web::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Test(options) => test::run_all(&options),
+        Verb::Lint => lint::check(),
+        Verb::Bench(options) => bench::run(&options),
+        Verb::Dist => dist::build(),
         Verb::BuildWeb(options) => web::build(&options),
     }
 }

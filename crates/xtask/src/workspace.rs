@@ -39,6 +39,17 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// Compiles the server and the simulator.
+    pub fn programs(&self, release: bool) -> anyhow::Result<()> {
+        let mut arguments = vec!["build", "--package", "server", "--package", "xapi-sim"];
+        if release {
+            arguments.push("--release");
+        }
+        self.cargo(&arguments)
+    }
+}
+
 /// Runs a command to its end; its failure is ours.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command

@@ -196,6 +196,8 @@ pub async fn site(
         );
         return response;
     }
+    // Leptos spawns on this; only the first call does something.
+    let _ = any_spawner::Executor::init_tokio();
     let options = leptos::prelude::LeptosOptions::builder()
         .output_name("xo")
         .build();

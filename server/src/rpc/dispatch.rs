@@ -4,6 +4,7 @@ use super::{
     connection::Connection,
     error::{self, Failure},
     frame::Frame,
+    methods::missing,
     registry::{Call, Caller, Method, Outcome, Permission},
 };
 use crate::app::App;
@@ -119,9 +120,7 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
         }
     };
     let Some(method) = app.registry.get(&method) else {
-        let error = RpcError::new(ErrorCode::METHOD_NOT_FOUND, format!("method not found: {method}"))
-            .with_data(method.into());
-        return Some(failed(&id, &error, is_v2));
+        return Some(failed(&id, &unknown_method(method), is_v2));
     };
     let result = AssertUnwindSafe(run(app, connection, method, params))
         .catch_unwind()
@@ -137,6 +136,13 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
             failed(&id, &failure.into_rpc(is_admin, &app.inventory), is_v2)
         }
     })
+}
+
+fn unknown_method(name: String) -> RpcError {
+    if missing::is_missing(&name) {
+        return RpcError::new(ErrorCode::NOT_IMPLEMENTED, "not implemented");
+    }
+    RpcError::new(ErrorCode::METHOD_NOT_FOUND, format!("method not found: {name}")).with_data(name.into())
 }
 
 async fn run(

@@ -1,5 +1,6 @@
 //! The methods, a file per namespace (contract/methods.md).
 
+pub mod missing;
 mod server;
 mod session;
 mod system;

@@ -29,8 +29,8 @@ struct View {
     number: u32,
     compress: bool,
     kind: Kind,
-    /// The links as they were last told.
-    links: Option<String>,
+    /// Revision of the links that were last told.
+    links: Option<u64>,
 }
 
 enum Kind {
@@ -109,12 +109,13 @@ impl Views {
                         *reset = false;
                         more |= chunk.more;
                     }
-                    // A string always serialises.
-                    let links = serde_json::to_string(&pools.rows()).unwrap_or_default();
-                    if view.links.as_ref() != Some(&links) {
+                    let revision = pools.revision();
+                    if view.links != Some(revision) {
+                        // Plain data always serialises.
+                        let links = serde_json::to_string(&pools.rows()).unwrap_or_default();
                         let opening = view_opening(view.number, *cursor, false, *cursor < upto);
                         frames.push(view_frame(format!("{opening},\"links\":{links}}}}}"), compress));
-                        view.links = Some(links);
+                        view.links = Some(revision);
                     }
                 }
                 Kind::Object { id, told, opened } => {

@@ -177,6 +177,7 @@ fn call(
         if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
             connection.answer(frame);
         }
+        drop(turn);
         match (was_signed_in, connection.signed_in().is_some()) {
             // The first call after the sign-in was answered.
             (true, true) => connection.release_notifications(),
@@ -187,7 +188,6 @@ fn call(
             }
             _ => {}
         }
-        drop(turn);
     });
 }
 

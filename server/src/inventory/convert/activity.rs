@@ -3,7 +3,7 @@
 use super::{Context, fields::*};
 use app::model::{
     activity::{Message, Task},
-    values::Nullable,
+    values::{Nullable, Number},
 };
 use std::{borrow::Cow, marker::PhantomData};
 use xapi::{OpaqueRef, records};
@@ -27,7 +27,7 @@ pub(super) fn task<'a>(context: &Context<'a>, reference: &OpaqueRef, task: &'a r
         current_operations: map(&task.current_operations),
         name_label: text(&task.name_label),
         name_description: text(&task.name_description),
-        progress: Some(Nullable(task.progress)),
+        progress: Some(Nullable(task.progress.map(Number))),
         result: text(&task.result),
         status: text(&task.status),
         xapi_ref: Some(Cow::Owned(reference.to_string())),

@@ -3,7 +3,7 @@
 use super::{Context, fields::*};
 use app::model::{
     device::{GpuGroup, Pci, Pgpu, Pusb, UsbGroup, Vgpu, VgpuType, Vusb},
-    values::Nullable,
+    values::{Nullable, Number},
 };
 use std::{borrow::Cow, marker::PhantomData};
 use xapi::records;
@@ -93,7 +93,7 @@ pub(super) fn pusb<'a>(context: &Context<'a>, pusb: &'a records::Pusb) -> Pusb<'
         description,
         host: context.link(&pusb.host),
         passthrough_enabled: pusb.passthrough_enabled,
-        speed: Some(Nullable(pusb.speed)),
+        speed: Some(Nullable(pusb.speed.map(Number))),
         usb_group: context.link(&pusb.USB_group),
         vendor_id: text(&pusb.vendor_id),
         version: text(&pusb.version),

@@ -1,6 +1,6 @@
 //! Field forms that most conversions use: how a XAPI value becomes a property.
 
-use app::model::values::{Entries, Nullable, Seconds, Text, TextMap};
+use app::model::values::{Entries, Nullable, Number, Seconds, Text, TextMap};
 use std::borrow::Cow;
 use xapi::records::{List, Map, Timestamp};
 
@@ -67,4 +67,9 @@ pub(super) fn is_true(field: &Option<Map>, key: &str) -> bool {
 /// A number in a map's text, `null` when it cannot be read.
 pub(super) fn integer_of(text: &str) -> Nullable<i64> {
     Nullable(text.trim().parse().ok())
+}
+
+/// As [`integer_of`], for what may have a fraction.
+pub(super) fn number_of(text: &str) -> Nullable<Number> {
+    Nullable(text.trim().parse().ok().map(Number))
 }

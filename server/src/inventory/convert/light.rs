@@ -187,7 +187,11 @@ pub(super) fn task(record: &records::Task, head: &Head<'_>, task: &activity::Tas
         pool: head.pool.to_string(),
         host: owned(&task.host),
         status: owned(&task.status),
-        progress: task.progress.and_then(|progress| progress.0).unwrap_or(0.0),
+        progress: task
+            .progress
+            .and_then(|progress| progress.0)
+            .unwrap_or_default()
+            .0,
         created: instant(task.created),
         finished: instant(task.finished),
         applies_to: match owned(&task.applies_to) {

@@ -1,10 +1,7 @@
 //! PIF, VIF, network, bond (contract/objects.md sections 8, 11, 12 and 17).
 
 use super::{Context, fields::*};
-use app::model::{
-    network::{Bond, Network, Pif, Vif},
-    values::Nullable,
-};
+use app::model::network::{Bond, Network, Pif, Vif};
 use std::marker::PhantomData;
 use xapi::records;
 
@@ -68,7 +65,7 @@ pub(super) fn vif<'a>(context: &Context<'a>, vif: &'a records::Vif) -> Vif<'a> {
         mtu: number(vif.MTU),
         other_config: map(&vif.other_config),
         tx_checksumming: Some(!matches!(checksumming, Some("false" | "off"))),
-        rate_limit: rate.map(|rate| Nullable(rate.trim().parse().ok())),
+        rate_limit: rate.map(number_of),
         network: context.link(&vif.network),
         vm: context.link(&vif.VM),
         borrowed: PhantomData,

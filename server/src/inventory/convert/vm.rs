@@ -3,7 +3,7 @@
 use super::{Context, fields::*, storage};
 use app::model::{
     ObjectType,
-    values::{Entries, Nullable, Text, TextMap},
+    values::{Entries, Nullable, Number, Text, TextMap},
     vm::{TemplateDisk, TemplateInfo, Vm, VmCpus, VmMemory, Vtpm, XenTools},
 };
 use quick_xml::{Reader, events::Event};
@@ -98,8 +98,7 @@ pub(super) fn vm<'a>(context: &Context<'a>, vm: &'a records::Vm, kind: ObjectTyp
         nic_type: platform("nic_type").map(Cow::Borrowed),
         xen_store_data: map(&vm.xenstore_data),
         vga: is_hvm.then(|| Cow::Borrowed(platform("vga").unwrap_or("cirrus"))),
-        videoram: is_hvm
-            .then(|| platform("videoram").map_or(Nullable(Some(4.0)), |text| Nullable(text.parse().ok()))),
+        videoram: is_hvm.then(|| platform("videoram").map_or(Nullable(Some(Number(4.0))), number_of)),
         cores_per_socket: platform("cores-per-socket").map(integer_of),
         cpu_cap: entry(&vm.VCPUs_params, "cap").map(integer_of),
         cpu_weight: entry(&vm.VCPUs_params, "weight").map(integer_of),
@@ -165,7 +164,7 @@ impl Agent {
                 Some((major, minor)) => XenTools::Version {
                     major,
                     minor,
-                    version: format!("{major}.{minor}").parse().unwrap_or_default(),
+                    version: number_of(&format!("{major}.{minor}")).0.unwrap_or_default(),
                 },
                 None => XenTools::Missing(false),
             }),

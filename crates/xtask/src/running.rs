@@ -1,0 +1,201 @@
+//! A server and simulated pools, running: for the demo, the browser tests and the measurements.
+
+use crate::workspace::Workspace;
+use anyhow::{Context, bail};
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+/// How long a program may take until it is ready; a debug build makes large worlds slowly.
+const READY: Duration = Duration::from_secs(60);
+
+/// What to run.
+pub struct Options<'a> {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub profile: &'a str,
+    pub password: String,
+    /// Arguments of `xapi-sim`.
+    pub simulator: Vec<String>,
+}
+
+/// The running programs; they end with this value.
+pub struct Running {
+    pub url: String,
+    pub pools: Vec<String>,
+    server: Child,
+    simulator: Child,
+}
+
+impl Running {
+    pub fn start(workspace: &Workspace, options: &Options<'_>) -> anyhow::Result<Self> {
+        let programs = workspace.target.join(options.profile);
+        let mut simulator = spawn(Command::new(programs.join("xapi-sim")).args(&options.simulator))?;
+        let pools = options
+            .simulator
+            .iter()
+            .position(|argument| argument == "--pools");
+        let count = pools
+            .and_then(|at| options.simulator.get(at + 1)?.parse().ok())
+            .unwrap_or(1);
+        let urls = lines(&mut simulator, count, |line| {
+            line.split_whitespace()
+                .find(|word| word.starts_with("http"))
+                .map(str::to_owned)
+        });
+        let urls = match urls {
+            Ok(urls) => urls,
+            Err(error) => {
+                end(&mut simulator);
+                return Err(error.context("the simulated pools did not start"));
+            }
+        };
+        let servers: Vec<String> = urls
+            .iter()
+            .map(|url| url.replacen("://", "://root:password@", 1))
+            .collect();
+        let server = spawn(
+            Command::new(programs.join("xo-server"))
+                .arg("serve")
+                .args(["--listen", &options.listen.to_string()])
+                .arg("--data-dir")
+                .arg(&options.data_dir)
+                .arg("--site-dir")
+                .arg(workspace.site())
+                .env("XO_ADMIN_PASSWORD", &options.password)
+                .env("XO_FIRST_SERVERS", servers.join(",")),
+        );
+        let mut server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                end(&mut simulator);
+                return Err(error);
+            }
+        };
+        let address = lines(&mut server, 1, |line| {
+            line.split_whitespace()
+                .find(|word| word.starts_with("http://"))
+                .map(str::to_owned)
+        });
+        match address {
+            Ok(mut found) => Ok(Self {
+                url: found.remove(0).trim_end_matches('/').to_owned(),
+                pools: urls,
+                server,
+                simulator,
+            }),
+            Err(error) => {
+                end(&mut server);
+                end(&mut simulator);
+                Err(error.context("the server did not start"))
+            }
+        }
+    }
+
+    pub fn server_id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// Waits until the server ends by itself.
+    pub fn wait(&mut self) -> anyhow::Result<()> {
+        let status = self.server.wait()?;
+        if !status.success() {
+            bail!("the server ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.server);
+        end(&mut self.simulator);
+    }
+}
+
+/// Asks a program to stop, and insists when it does not.
+fn end(child: &mut Child) {
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    let asked = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    let (sender, ended) = mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(Duration::from_secs(10)).is_err()
+            && let Err(error) = Command::new("kill").args(["-KILL", &id.to_string()]).status()
+        {
+            eprintln!("process {id} cannot be ended: {error}");
+        }
+    });
+    if let Err(error) = asked.and_then(|_| child.wait()) {
+        eprintln!("process {id} did not end well: {error}");
+    }
+    // The watcher is gone when the process ended in time.
+    drop(sender.send(()));
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    command
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))
+}
+
+/// The first `count` values that `read` finds in a program's output; the rest of it is passed over.
+fn lines(
+    child: &mut Child,
+    count: usize,
+    read: impl Fn(&str) -> Option<String> + Send + 'static,
+) -> anyhow::Result<Vec<String>> {
+    let output: ChildStdout = child.stdout.take().context("the output is not ours")?;
+    let (sender, found) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(value) = read(&line) {
+                // Nobody waits any more: the program is read on so that it does not block.
+                drop(sender.send(value));
+            }
+        }
+    });
+    (0..count)
+        .map(|_| {
+            found
+                .recv_timeout(READY)
+                .context("it said nothing in time, or ended")
+        })
+        .collect()
+}
+
+/// A port that is free now.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A folder that is empty now.
+pub fn fresh_folder(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.exists() {
+        std::fs::remove_dir_all(path).with_context(|| format!("cannot empty {}", path.display()))?;
+    }
+    std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path.to_owned())
+}
+
+/// A password for a server that is thrown away: from the system's randomness.
+pub fn random_password() -> anyhow::Result<String> {
+    use std::io::Read;
+    let mut bytes = [0u8; 9];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes
+        .iter()
+        .map(|byte| char::from(b"abcdefghjkmnpqrstuvwxyz23456789"[usize::from(*byte) % 31]))
+        .collect())
+}

@@ -1,0 +1,22 @@
+import { expect, open, test } from '../support/app'
+
+test('a server is added, disabled, changed and removed', async ({ app }) => {
+  await open(app, '/administration/servers')
+  await app.getByRole('button', { name: 'Add a server' }).click()
+  const dialog = app.getByRole('dialog', { name: 'Server' })
+  await dialog.getByLabel('Address').fill('127.0.0.1:1')
+  await dialog.getByLabel('Password').fill('x')
+  await dialog.getByLabel('Label').fill('Nobody home')
+  await dialog.getByRole('button', { name: 'Add and connect' }).click()
+  const server = app.locator('.server').filter({ hasText: 'Nobody home' })
+  await expect(server.locator('.server__why')).toBeVisible()
+  await server.getByRole('button', { name: 'Disable' }).click()
+  await expect(server.getByRole('button', { name: 'Enable' })).toBeVisible()
+  await server.getByRole('button', { name: 'Edit' }).click()
+  await dialog.getByLabel('Label').fill('Still nobody')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  const renamed = app.locator('.server').filter({ hasText: 'Still nobody' })
+  await renamed.getByRole('button', { name: 'Remove' }).click()
+  await app.getByRole('dialog').getByRole('button', { name: 'Remove' }).click()
+  await expect(renamed).toHaveCount(0)
+})
