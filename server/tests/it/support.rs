@@ -90,6 +90,7 @@ impl TestServer {
             admin_email: EMAIL.to_owned(),
             admin_password: Some(PASSWORD.to_owned()),
             site_dir: None,
+            first_servers: Vec::new(),
             log: "warn".to_owned(),
             log_format: LogFormat::Text,
         };

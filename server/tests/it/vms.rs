@@ -458,6 +458,56 @@ async fn properties_are_set_and_erased() {
 }
 
 #[tokio::test]
+async fn a_change_that_undoes_the_one_before_is_not_lost() {
+    let mut stage = Stage::new().await;
+    let (vm, id) = guest(&stage.pool, "Halted");
+    // Each call follows its predecessor before any event can have told of it.
+    for round in 0..20 {
+        let note = (round % 2 == 0).then_some("odd");
+        stage
+            .client
+            .ok(
+                "vm.set",
+                json!({ "id": id, "notes": note, "name_description": note.unwrap_or("") }),
+            )
+            .await;
+        let (notes, description) = stage.pool.read(|db| {
+            let notes = db.get("VM", &vm, "other_config").text("xo:notes").to_owned();
+            (notes, db.text("VM", &vm, "name_description"))
+        });
+        assert_eq!(
+            (notes.as_str(), description.as_str()),
+            (note.unwrap_or(""), note.unwrap_or(""))
+        );
+    }
+    stage
+        .client
+        .ok("vm.set", json!({ "id": id, "nicType": "e1000" }))
+        .await;
+    stage
+        .client
+        .ok("vm.set", json!({ "id": id, "coresPerSocket": 1 }))
+        .await;
+    let platform = stage.pool.read(|db| db.get("VM", &vm, "platform").clone());
+    assert_eq!(
+        (platform.text("nic_type"), platform.text("cores-per-socket")),
+        ("e1000", "1")
+    );
+    stage
+        .client
+        .ok(
+            "vm.set",
+            json!({ "id": id, "blockedOperations": { "start": "no" } }),
+        )
+        .await;
+    stage
+        .client
+        .ok("vm.start", json!({ "id": id, "force": true }))
+        .await;
+    stage.done().await;
+}
+
+#[tokio::test]
 async fn tags_come_and_go() {
     let mut stage = Stage::new().await;
     let (_, vm) = guest(&stage.pool, "Halted");
