@@ -55,6 +55,8 @@ async fn what_is_no_request_is_answered_and_harms_nothing() {
         client.answer().await,
         json!({ "jsonrpc": "2.0", "id": 4, "error": { "code": -32601, "message": "method not found: no.such", "data": "no.such" } })
     );
+    let (code, ..) = client.fails("backupNg.runJob", json!({})).await;
+    assert_eq!(code, 0, "a method of today's product that is not here yet");
     assert_eq!(client.ok("system.getVersion", json!({})).await, "0.1");
     server.stop().await;
 }

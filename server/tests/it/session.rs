@@ -214,7 +214,7 @@ async fn an_expired_token_closes_the_socket_at_the_next_message() {
         match client.next().await {
             Incoming::Text(_) => None,
             Incoming::Closed(code) => Some(code),
-            other => panic!("{other:?}"),
+            other @ Incoming::Binary(_) => panic!("{other:?}"),
         }
     })
     .await;

@@ -14,6 +14,9 @@ use xapi::{
     watch::{Batch, Event, Operation},
 };
 
+/// An object's JSON, its light row, and what it is about.
+pub type Bytes<'a> = (&'a [u8], Option<&'a [u8]>, Option<&'a str>);
+
 #[derive(Default)]
 pub struct Pool {
     cache: Cache,
@@ -75,7 +78,7 @@ impl Pool {
     }
 
     /// Everything that is published of an object, as it is on the wire.
-    pub fn bytes(&self) -> BTreeMap<&str, (&[u8], Option<&[u8]>, Option<&str>)> {
+    pub fn bytes(&self) -> BTreeMap<&str, Bytes<'_>> {
         self.published
             .iter()
             .map(|(id, converted)| {
