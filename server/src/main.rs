@@ -56,10 +56,19 @@ impl Serve {
             .ok()
             .filter(|servers| !servers.is_empty());
         settings.first_servers = servers.map(|servers| servers.split(',').map(str::to_owned).collect());
+        // Set by `cargo leptos watch`, which builds the client and starts the server.
+        let watched = Settings {
+            listen: std::env::var("LEPTOS_SITE_ADDR")
+                .ok()
+                .and_then(|address| address.parse().ok()),
+            site_dir: std::env::var_os("LEPTOS_SITE_ROOT").map(PathBuf::from),
+            ..Settings::default()
+        };
         Ok(match self.config {
             Some(path) => settings.or(Settings::from_file(&path)?),
             None => settings,
         }
+        .or(watched)
         .into_config())
     }
 }

@@ -21,7 +21,8 @@ use app::model::{
 use bytes::Bytes;
 
 use serde::Serialize;
-use std::{borrow::Cow, cell::RefCell};
+use serde_json::ser::{CompactFormatter, Formatter};
+use std::{borrow::Cow, cell::RefCell, io};
 pub(in crate::inventory) use storage::parent as parent_of_disk;
 use xapi::{
     Cache, OpaqueRef, Record, Ref, Slot,
@@ -328,11 +329,27 @@ fn join(head: &Head<'_>, object: &impl Serialize) -> Bytes {
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut json = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, AsJavaScript);
     // Plain data with text keys: serialising it into memory cannot fail.
-    if let Err(error) = serde_json::to_writer(&mut json, value) {
+    if let Err(error) = value.serialize(&mut serializer) {
         tracing::error!(%error, "an object cannot be serialised");
         json.clear();
         json.extend_from_slice(b"{}");
     }
     json
+}
+
+/// Writes whole numbers without a fraction, as today's server does: a client that reads `videoram` into an
+/// integer stumbles over `4.0`.
+struct AsJavaScript;
+
+impl Formatter for AsJavaScript {
+    fn write_f64<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        const LARGEST: f64 = (1_u64 << 53) as f64;
+        if value.fract() == 0.0 && value.abs() < LARGEST {
+            self.write_i64(writer, value as i64)
+        } else {
+            CompactFormatter.write_f64(writer, value)
+        }
+    }
 }

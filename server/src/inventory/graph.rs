@@ -203,7 +203,10 @@ impl Disks {
         let uuid = disk.and_then(|disk| disk.uuid.clone());
         if self.uuid_of.get(&slot) != uuid.as_ref() {
             if let Some(old) = self.uuid_of.remove(&slot) {
-                self.by_uuid.remove(&old);
+                // A disk that was forgotten and introduced again has the same uuid behind another reference.
+                if self.by_uuid.get(&old) == Some(&slot) {
+                    self.by_uuid.remove(&old);
+                }
                 self.mark_descendants(&old, dirty);
             }
             if let Some(uuid) = uuid {

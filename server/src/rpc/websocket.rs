@@ -149,6 +149,7 @@ fn call(
         if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
             connection.answer(frame);
         }
+        drop(turn);
         match (was_signed_in, connection.signed_in().is_some()) {
             // The first call after the sign-in was answered.
             (true, true) => connection.release_notifications(),
@@ -159,7 +160,6 @@ fn call(
             }
             _ => {}
         }
-        drop(turn);
     });
 }
 

@@ -379,13 +379,16 @@ fn docker(vm: &records::Vm) -> Option<Value> {
     if let Some(info) = part("docker_info", "docker_info") {
         docker["info"] = info;
     }
-    let containers =
-        match part("docker_ps", "docker_ps").and_then(|mut list| Some(list.get_mut("item")?.take())) {
-            Some(Value::Array(items)) => items,
-            Some(item) => vec![item],
-            None => Vec::new(),
-        };
+    let process = part("docker_ps", "docker_ps");
+    let containers = match process.as_ref().and_then(|list| list.get("item")) {
+        Some(Value::Array(items)) => items.clone(),
+        Some(item) => vec![item.clone()],
+        None => Vec::new(),
+    };
     docker["containers"] = containers.into();
+    if let Some(process) = process {
+        docker["process"] = process;
+    }
     if let Some(version) = part("docker_version", "docker_version") {
         docker["version"] = version;
     }
@@ -436,8 +439,12 @@ fn template_info(vm: &records::Vm) -> TemplateInfo<'_> {
     TemplateInfo {
         arch: other("install-arch").map(Cow::Borrowed),
         disks: other("disks").map(template_disks).unwrap_or_default(),
-        install_methods: other("install-methods")
-            .map(|methods| methods.split(',').map(Cow::Borrowed).collect()),
+        install_methods: Some(
+            other("install-methods")
+                .filter(|methods| !methods.is_empty())
+                .map(|methods| methods.split(',').map(Cow::Borrowed).collect())
+                .unwrap_or_default(),
+        ),
         install_repository: other("install-repository").map(Cow::Borrowed),
     }
 }
