@@ -163,9 +163,10 @@ fn accept(key: u64, subscribed: Subscribed) {
 pub(super) fn deliver(update: Box<ViewUpdate>) {
     let ready = VIEWS.with_borrow_mut(|views| {
         let Some(view) = views.all.iter_mut().find(|view| view.number == Some(update.view)) else {
-            if views.early.len() < MOST_EARLY {
-                views.early.push(update);
+            if views.early.len() >= MOST_EARLY {
+                views.early.remove(0);
             }
+            views.early.push(update);
             return None;
         };
         // Within a snapshot there is no revision to go on from: a cut there must start it again.
