@@ -22,7 +22,10 @@ use std::sync::Arc;
 const MAX_FORM: usize = 16 << 10;
 
 /// Our own scripts only, and WebAssembly; inline styles are needed for positions and sizes.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
+// The two hashes are the empty tables that Leptos' stream writes into every page; were they to change, the
+// browser tests would find the refusal on the console (the client starts without them too).
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval' \
+    'sha256-2e+rGxtst+bbxdLf6Dp32aL0uyPdikvr0awq53hVU58=' 'sha256-PEoA+SZ6ZbFCusLsUEMftpXvTp6Abhw9kvgQnCC8l3U='; \
     style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; object-src 'none'; \
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 

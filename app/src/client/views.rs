@@ -30,7 +30,12 @@ pub(super) struct View {
 struct Views {
     all: Vec<View>,
     last_key: u64,
+    /// Updates that overtook the answer which names their view.
+    early: Vec<Box<ViewUpdate>>,
 }
+
+/// More early updates than a whole snapshot has chunks are of a view that nobody wants any more.
+const MOST_EARLY: usize = 200;
 
 thread_local! {
     static VIEWS: RefCell<Views> = RefCell::default();
@@ -82,7 +87,10 @@ pub(super) fn subscribe_all() {
 
 /// After each cut: numbers belong to a socket.
 pub(super) fn forget_numbers() {
-    VIEWS.with_borrow_mut(|views| views.all.iter_mut().for_each(|view| view.number = None));
+    VIEWS.with_borrow_mut(|views| {
+        views.all.iter_mut().for_each(|view| view.number = None);
+        views.early.clear();
+    });
 }
 
 fn subscribe(key: u64) {
@@ -132,6 +140,12 @@ fn accept(key: u64, subscribed: Subscribed) {
         }
         None => false,
     });
+    let early: Vec<_> = VIEWS.with_borrow_mut(|views| {
+        views
+            .early
+            .extract_if(.., |update| update.view == subscribed.view)
+            .collect()
+    });
     // Dropped while the answer was under way.
     if !wanted {
         connection::send(
@@ -141,15 +155,20 @@ fn accept(key: u64, subscribed: Subscribed) {
             },
             Box::new(|_| {}),
         );
+        return;
     }
+    early.into_iter().for_each(deliver);
 }
 
 pub(super) fn deliver(update: Box<ViewUpdate>) {
-    let sink = VIEWS.with_borrow_mut(|views| {
-        let view = views
-            .all
-            .iter_mut()
-            .find(|view| view.number == Some(update.view))?;
+    let ready = VIEWS.with_borrow_mut(|views| {
+        let Some(view) = views.all.iter_mut().find(|view| view.number == Some(update.view)) else {
+            if views.early.len() >= MOST_EARLY {
+                views.early.remove(0);
+            }
+            views.early.push(update);
+            return None;
+        };
         // Within a snapshot there is no revision to go on from: a cut there must start it again.
         if update.reset {
             view.revision = None;
@@ -157,9 +176,9 @@ pub(super) fn deliver(update: Box<ViewUpdate>) {
         if !update.more {
             view.revision = Some(update.revision);
         }
-        Some(view.sink.clone())
+        Some((view.sink.clone(), update))
     });
-    if let Some(sink) = sink {
+    if let Some((sink, update)) = ready {
         sink(ViewEvent::Update(update));
     }
 }

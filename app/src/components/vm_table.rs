@@ -250,7 +250,17 @@ pub fn VmTable(scope: Scope) -> impl IntoView {
                 label="Virtual machines"
                 empty=ViewFn::from(move || {
                     if text.with(|text| text.trim().is_empty()) {
-                        view! { <Empty text="There are no VMs here yet." /> }.into_any()
+                        match state.inventory.links.with(Vec::is_empty) {
+                            true => {
+                                view! {
+                                    <Empty text="No pool is connected yet: register the master of a pool as a server.">
+                                        <a href=Route::Servers.path() class="button">"Servers"</a>
+                                    </Empty>
+                                }
+                                    .into_any()
+                            }
+                            false => view! { <Empty text="There are no VMs here yet." /> }.into_any(),
+                        }
                     } else {
                         view! {
                             <Empty text="No VM passes this filter.">

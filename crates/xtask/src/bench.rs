@@ -19,7 +19,7 @@ pub struct Options {
     quick: bool,
 }
 
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn measure(options: &Options) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     step("compile for release", || {
         workspace.cargo(&[

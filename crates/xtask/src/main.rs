@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run_all(&options),
         Verb::Lint => lint::check(),
-        Verb::Bench(options) => bench::run(&options),
+        Verb::Bench(options) => bench::measure(&options),
         Verb::Dist => dist::build(),
         Verb::BuildWeb(options) => web::build(&options),
     }
