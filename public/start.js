@@ -4,5 +4,7 @@ globalThis.__RESOLVED_RESOURCES ??= []
 globalThis.__SERIALIZED_ERRORS ??= []
 globalThis.__INCOMPLETE_CHUNKS ??= []
 const { default: init, hydrate } = await import('/pkg/xo.js')
-await init({ module_or_path: '/pkg/xo_bg.wasm' })
+const { memory } = await init({ module_or_path: '/pkg/xo_bg.wasm' })
+// For measurements.
+globalThis.xoMemory = memory
 hydrate()

@@ -13,9 +13,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-// The inventory is a great many small pieces that come and go; this halves what they cost.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+mod allocator;
 
 /// Xen Orchestra: one place to see and steer all your Xen pools
 ///
@@ -118,6 +116,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
             ),
         }
     }
+    allocator::return_memory()?;
     app.start();
     let serving = tokio::spawn(http::serve::serve(app.clone(), listener));
     let mut terminated = signal(SignalKind::terminate())?;
