@@ -20,9 +20,29 @@ use xapi::{
 pub struct VmHandle {
     pub pool: Arc<Pool>,
     pub object: Arc<Object>,
+    /// The record as XAPI has it at this moment, for decisions that must not rest on what is known here:
+    /// that lags behind the caller's own last change by an event.
+    fresh: Option<Arc<Vm>>,
 }
 
 impl VmHandle {
+    pub fn new(pool: Arc<Pool>, object: Arc<Object>) -> Self {
+        Self {
+            pool,
+            object,
+            fresh: None,
+        }
+    }
+
+    /// The same VM, of which the record is read from XAPI now.
+    pub async fn refreshed(&self) -> Result<Self, CallError> {
+        let record = self.pool.call("VM.get_record", &[self.param()]).await?;
+        Ok(Self {
+            fresh: Some(Arc::new(record.parse()?)),
+            ..self.clone()
+        })
+    }
+
     /// The reference as a param of calls.
     pub fn param(&self) -> Value {
         json!(self.object.reference)
@@ -34,6 +54,9 @@ impl VmHandle {
 
     /// Reads from the VM's record; `None` when it is gone.
     pub fn read<T>(&self, read: impl FnOnce(&Vm) -> T) -> Option<T> {
+        if let Some(fresh) = &self.fresh {
+            return Some(read(fresh));
+        }
         self.pool
             .with_records(|cache| cache.get(&self.reference()).map(read))
     }

@@ -22,7 +22,7 @@ pub use device::*;
 pub use host::*;
 pub use network::*;
 pub use storage::*;
-pub use types::{IntMap, List, Map, Restrictions, Text, Timestamp, parse_date};
+pub use types::{IntMap, List, Map, Restrictions, Text, Texts, Timestamp, parse_date};
 pub use vm::*;
 
 pub use crate::reference::{OpaqueRef, Ref};
@@ -144,14 +144,7 @@ mod tests {
         assert_eq!(vm.VBDs, None);
         assert_eq!(vm.VCPUs_max, None);
         assert_eq!(vm.power_state.as_deref(), Some("Hibernating"));
-        assert_eq!(
-            vm.tags
-                .expect("a list")
-                .iter()
-                .map(|tag| &**tag)
-                .collect::<Vec<_>>(),
-            ["a", "c"]
-        );
+        assert_eq!(vm.tags.expect("a list").iter().collect::<Vec<_>>(), ["a", "c"]);
         let other_config = vm.other_config.expect("a map");
         assert_eq!(
             (

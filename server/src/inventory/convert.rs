@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
-use std::{borrow::Cow, cell::RefCell, io};
+use std::{borrow::Cow, cell::RefCell, io, sync::Arc};
 pub(in crate::inventory) use storage::parent as parent_of_disk;
 use xapi::{
     Cache, OpaqueRef, Record, Ref, Slot,
@@ -32,7 +32,7 @@ use xapi::{
 /// An object as it is published.
 #[derive(Debug)]
 pub struct Converted {
-    pub id: String,
+    pub id: Arc<str>,
     pub kind: ObjectType,
     /// The full object.
     pub json: Bytes,
@@ -287,7 +287,7 @@ impl Builder<'_, '_> {
     fn full(self, object: impl Serialize) -> Converted {
         let json = join(&self.head(), &object);
         Converted {
-            id: self.id.into_owned(),
+            id: Arc::from(&*self.id),
             kind: self.kind,
             json,
             light: None,
@@ -302,10 +302,10 @@ impl Builder<'_, '_> {
     ) -> Converted {
         let head = self.head();
         let json = join(&head, &object);
-        let light = to_json(&light(&head, &object)).into();
+        let light = to_json(&light(&head, &object)).into_boxed_slice().into();
         drop(head);
         Converted {
-            id: self.id.into_owned(),
+            id: Arc::from(&*self.id),
             kind: self.kind,
             json,
             light: Some(light),

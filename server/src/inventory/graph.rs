@@ -92,7 +92,12 @@ impl Graph {
                 dirty = cache.iter().map(|(slot, ..)| slot).chain(dirty).collect();
             }
         }
-        let mut update = Update::default();
+        let mut update = Update {
+            put: Vec::with_capacity(dirty.len()),
+            removed: Vec::new(),
+        };
+        self.nodes
+            .reserve_exact(cache.slots().saturating_sub(self.nodes.len()));
         let mut idle = Vec::new();
         let mut dirty: Vec<Slot> = dirty.into_iter().collect();
         dirty.sort_unstable();
@@ -142,11 +147,10 @@ impl Graph {
             asked = context.take_asked();
         }
         self.set_needs(cache, slot, asked, idle);
-        let id = converted.as_ref().map(|converted| converted.id.as_str());
+        let id = converted.as_ref().map(|converted| converted.id.clone());
         let node = self.node(slot);
-        if node.published.as_deref() != id {
-            let new = id.map(Arc::from);
-            update.removed.extend(std::mem::replace(&mut node.published, new));
+        if node.published != id {
+            update.removed.extend(std::mem::replace(&mut node.published, id));
         }
         match converted {
             Some(converted) => update.put.push((cache.reference(slot).clone(), converted)),

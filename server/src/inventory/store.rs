@@ -214,7 +214,7 @@ impl Store {
 
 impl Inner {
     fn put(&mut self, source: Source, pool: &Arc<str>, reference: OpaqueRef, converted: Converted) {
-        let old = self.objects.get(converted.id.as_str());
+        let old = self.objects.get(&converted.id);
         let same_json = old.is_some_and(|old| old.json == converted.json);
         if let Some(old) = old {
             if old.source != source {
@@ -229,7 +229,7 @@ impl Inner {
                 return;
             }
         }
-        let id: Arc<str> = old.map_or_else(|| converted.id.as_str().into(), |old| old.id.clone());
+        let id = converted.id.clone();
         let revision = self.revision + 1;
         let full_revision = old
             .filter(|_| same_json)
@@ -354,7 +354,7 @@ mod tests {
 
     fn put(id: &str, json: &str) -> Update {
         let converted = Converted {
-            id: id.to_owned(),
+            id: id.into(),
             kind: ObjectType::Vm,
             json: Bytes::copy_from_slice(json.as_bytes()),
             light: None,

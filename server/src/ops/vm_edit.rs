@@ -1,6 +1,7 @@
 //! `vm.set`: one change of a VM's properties, field by field (contract/methods.md, "vm.set fields").
 //!
-//! Values that are already so are not written: each write is an event for everybody.
+//! Values that are already so are not written: each write is an event for everybody. What is "already so" is
+//! asked of XAPI, or a change could be lost that undoes the one before.
 
 use super::{VmHandle, map_entry};
 use crate::rpc::error::{Failure, invalid_param};
@@ -12,6 +13,7 @@ type Edited = Result<(), Failure>;
 
 /// Applies the changes in `params`. The reference of `suspendSr`, `affinityHost` was resolved by the caller.
 pub async fn edit(vm: &VmHandle, params: &Map<String, Value>, links: &Links) -> Edited {
+    let vm = &vm.refreshed().await?;
     for (field, value) in params {
         apply(vm, field, value, links).await?;
     }

@@ -82,7 +82,11 @@ async fn unblocked<T>(
     bypass: bool,
     action: impl AsyncFnOnce() -> Result<T, CallError>,
 ) -> Result<T, CallError> {
-    let Some(reason) = vm.blocked(operation).filter(|_| bypass) else {
+    let reason = match bypass {
+        true => vm.refreshed().await?.blocked(operation),
+        false => None,
+    };
+    let Some(reason) = reason else {
         return action().await;
     };
     vm.call("remove_from_blocked_operations", &[json!(operation)])

@@ -276,7 +276,8 @@ impl Driver {
     fn claim(&self, pool_id: &Arc<str>, client: &Arc<Client>) -> Result<(), LinkError> {
         let mut links = self.shared.links();
         let taken = links.iter().any(|(id, link)| {
-            *id != self.id && link.state.pool_id.as_ref() == Some(pool_id) && link.driver.is_some()
+            // A link that was refused for good remembers its pool, but holds it no more.
+            *id != self.id && link.state.pool_id.as_ref() == Some(pool_id) && link.pool.is_some()
         });
         if taken {
             return Err(LinkError::PoolAlreadyConnected {

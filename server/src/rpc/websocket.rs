@@ -15,7 +15,10 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
-use tokio::{io::AsyncWriteExt, sync::Semaphore};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+};
 use tokio_websockets::{CloseCode, Config, Limits, Message, ServerBuilder, WebSocketStream};
 
 /// Longest message of a signed-in client, and of one that is not.
@@ -27,6 +30,8 @@ const STALLED: Duration = Duration::from_secs(60);
 const PIECE: usize = 1 << 20;
 /// `all` notifications begin at the latest so long after sign-in.
 const HOLD: Duration = Duration::from_secs(2);
+/// Time limit of a farewell.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -49,16 +54,36 @@ pub async fn serve(app: Arc<App>, io: Upgraded, address: String, cookie: Option<
     let end = run(&app, &connection, &mut socket, &mut answers).await;
     app.connections.remove(connection.id);
     connection.closing.cancel();
-    if let End::Because(code, reason) = end {
-        let goodbye = socket.send(Message::close(Some(code), reason));
-        // The client may be gone already.
-        if tokio::time::timeout(Duration::from_secs(2), goodbye)
-            .await
-            .is_err()
-        {
-            tracing::debug!(connection = connection.id, "a close frame was not taken");
-        }
+    if tokio::time::timeout(GOODBYE, say_goodbye(&mut socket, end))
+        .await
+        .is_err()
+    {
+        tracing::debug!(connection = connection.id, "a close frame was not taken");
     }
+}
+
+/// Sends the close frame and reads on until the client hangs up: a socket that is closed with unread bytes
+/// is reset, and the reason would be lost with it.
+async fn say_goodbye(socket: &mut Socket, end: End) {
+    let told = match end {
+        End::Because(code, reason) => socket.send(Message::close(Some(code), reason)).await,
+        End::Closed => SinkExt::flush(socket).await,
+    };
+    let told = match told {
+        // The library has queued a close frame of its own: its answer to the client's, or what is wrong.
+        Err(tokio_websockets::Error::AlreadyClosed) => SinkExt::flush(socket).await,
+        told => told,
+    };
+    // The client may be gone already.
+    if told.is_err() {
+        return;
+    }
+    let io = socket.get_mut();
+    if io.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = vec![0; 16 << 10];
+    while io.read(&mut rest).await.is_ok_and(|length| length > 0) {}
 }
 
 async fn run(
@@ -89,6 +114,9 @@ async fn run(
                 Ok(None) => return End::Closed,
                 Err(tokio_websockets::Error::PayloadTooLong { .. }) => {
                     return End::Because(CloseCode::MESSAGE_TOO_BIG, "the message is too long");
+                }
+                Err(tokio_websockets::Error::Protocol(_)) => {
+                    return End::Because(CloseCode::PROTOCOL_ERROR, "not the WebSocket protocol");
                 }
                 Err(_) => return End::Closed,
             },

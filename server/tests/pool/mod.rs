@@ -51,7 +51,7 @@ impl Pool {
             self.published.remove(&*id);
         }
         for (_, converted) in update.put {
-            self.published.insert(converted.id.clone(), converted);
+            self.published.insert(converted.id.to_string(), converted);
         }
         let mut ids: Vec<Arc<str>> = self.graph.published();
         ids.sort();

@@ -49,7 +49,7 @@ records! {
         name_description: Text,
         PGPUs: List<Ref<Pgpu>>,
         VGPUs: List<Ref<Vgpu>>,
-        GPU_types: List<Text>,
+        GPU_types: Texts,
         other_config: Map,
         allocation_algorithm: Text,
         supported_VGPU_types: List<Ref<VgpuType>>,
@@ -94,7 +94,7 @@ records! {
     /// XAPI class `VUSB`: USB attached to a VM.
     Vusb {
         uuid: Text,
-        allowed_operations: List<Text>,
+        allowed_operations: Texts,
         current_operations: Map,
         VM: Ref<Vm>,
         USB_group: Ref<UsbGroup>,

@@ -17,9 +17,9 @@ records! {
         other_config: Map,
         bridge: Text,
         managed: bool,
-        tags: List<Text>,
+        tags: Texts,
         default_locking_mode: Text,
-        purpose: List<Text>,
+        purpose: Texts,
     }
     /// XAPI class `VIF`: VM network card.
     Vif {
@@ -34,8 +34,8 @@ records! {
         qos_algorithm_type: Text,
         qos_algorithm_params: Map,
         locking_mode: Text,
-        ipv4_allowed: List<Text>,
-        ipv6_allowed: List<Text>,
+        ipv4_allowed: Texts,
+        ipv6_allowed: Texts,
         trunks: List<i64>,
     }
     /// XAPI class `PIF`: host network interface (physical, VLAN, bond, tunnel, SR-IOV).
@@ -62,7 +62,7 @@ records! {
         other_config: Map,
         disallow_unplug: bool,
         ipv6_configuration_mode: Text,
-        IPv6: List<Text>,
+        IPv6: Texts,
         ipv6_gateway: Text,
         primary_address_type: Text,
         managed: bool,

@@ -10,7 +10,7 @@ records! {
         uuid: Text,
         name_label: Text,
         name_description: Text,
-        allowed_operations: List<Text>,
+        allowed_operations: Texts,
         current_operations: Map,
         VDIs: List<Ref<Vdi>>,
         PBDs: List<Ref<Pbd>>,
@@ -21,7 +21,7 @@ records! {
         content_type: Text,
         shared: bool,
         other_config: Map,
-        tags: List<Text>,
+        tags: Texts,
         sm_config: Map,
     }
     /// XAPI class `SM`: storage driver plugin.
@@ -34,8 +34,8 @@ records! {
         configuration: Map,
         driver_filename: Text,
         features: IntMap,
-        required_cluster_stack: List<Text>,
-        supported_image_formats: List<Text>,
+        required_cluster_stack: Texts,
+        supported_image_formats: Texts,
     }
     /// XAPI class `PBD`: host to SR attachment.
     Pbd {
@@ -67,7 +67,7 @@ records! {
         snapshot_of: Ref<Vdi>,
         snapshots: List<Ref<Vdi>>,
         snapshot_time: Timestamp,
-        tags: List<Text>,
+        tags: Texts,
         cbt_enabled: bool,
     }
     /// XAPI class `VBD`: VM to VDI attachment.

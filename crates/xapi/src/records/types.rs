@@ -5,7 +5,7 @@ use crate::reference::{OpaqueRef, Ref};
 use jiff::civil::DateTime;
 use serde::de::{MapAccess, SeqAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::ops::Deref;
+use std::{fmt, ops::Deref};
 
 pub type Text = Box<str>;
 
@@ -156,51 +156,99 @@ impl<T: Serialize> Serialize for List<T> {
     }
 }
 
-/// A map of texts in the order of the wire; too small for a hash table to pay.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Map(Box<[(Text, Text)]>);
+/// Texts one after another in one allocation, each behind its length: a pool has a million small ones,
+/// and an allocation for each would cost more than they do.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Packed(Box<[u8]>);
 
-impl Map {
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| &**name == key)
-            .map(|(_, value)| &**value)
+impl Packed {
+    fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut bytes = Vec::new();
+        for text in texts {
+            // Nothing that XAPI sends comes near 4 GiB; what did would be cut, not wrapped.
+            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(&text.as_bytes()[..length as usize]);
+        }
+        Self(bytes.into())
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    fn iter(&self) -> Unpacked<'_> {
+        Unpacked(&self.0)
     }
 }
 
-impl<K: Into<Text>, V: Into<Text>> FromIterator<(K, V)> for Map {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        Self(
-            entries
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        )
+struct Unpacked<'a>(&'a [u8]);
+
+impl<'a> Iterator for Unpacked<'a> {
+    type Item = &'a str;
+    fn next(&mut self) -> Option<&'a str> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.0 = rest;
+        // Packed from texts: it is one.
+        std::str::from_utf8(text).ok()
+    }
+}
+
+/// A list of texts.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Texts(Packed);
+
+impl Texts {
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Lenient for Texts {
+    fn from_sequence<'de, A: SeqAccess<'de>>(sequence: A) -> Result<Option<Self>, A::Error> {
+        let items: Option<List<Text>> = List::from_sequence(sequence)?;
+        Ok(items.map(|items| Texts(Packed::of(items.iter().map(|item| &**item)))))
+    }
+}
+
+/// A map of texts in the order of the wire; too small for a hash table to pay.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Map(Packed);
+
+impl Map {
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut texts = self.0.iter();
+        std::iter::from_fn(move || texts.next().zip(texts.next()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
 impl Lenient for Map {
     fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        Ok(Some(Map(entries(map)?.into())))
-    }
-}
-
-impl Serialize for Map {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
+        let entries: Vec<(Text, Text)> = entries(map)?;
+        Ok(Some(Map(Packed::of(
+            entries.iter().flat_map(|(key, value)| [&**key, &**value]),
+        ))))
     }
 }
 

@@ -8,7 +8,7 @@ records! {
     /// XAPI class `VM`: guest, template, snapshot or dom0.
     Vm {
         uuid: Text,
-        allowed_operations: List<Text>,
+        allowed_operations: Texts,
         current_operations: Map,
         name_label: Text,
         name_description: Text,
@@ -48,7 +48,7 @@ records! {
         snapshot_of: Ref<Vm>,
         snapshots: List<Ref<Vm>>,
         snapshot_time: Timestamp,
-        tags: List<Text>,
+        tags: Texts,
         parent: Ref<Vm>,
         children: List<Ref<Vm>>,
         bios_strings: Map,
@@ -99,7 +99,7 @@ records! {
     /// XAPI class `VTPM`: virtual TPM.
     Vtpm {
         uuid: Text,
-        allowed_operations: List<Text>,
+        allowed_operations: Texts,
         current_operations: Map,
         VM: Ref<Vm>,
         backend: Ref<Vm>,

@@ -2,20 +2,14 @@
 
 use app::model::values::{Entries, Nullable, Number, Seconds, Text, TextMap};
 use std::borrow::Cow;
-use xapi::records::{List, Map, Timestamp};
+use xapi::records::{Map, Texts, Timestamp};
 
 pub(super) fn text(field: &Option<Box<str>>) -> Option<Text<'_>> {
     field.as_deref().map(Cow::Borrowed)
 }
 
-pub(super) fn texts(field: &Option<List<Box<str>>>) -> Option<Vec<Text<'_>>> {
-    Some(
-        field
-            .as_ref()?
-            .iter()
-            .map(|item| Cow::Borrowed(&**item))
-            .collect(),
-    )
+pub(super) fn texts(field: &Option<Texts>) -> Option<Vec<Text<'_>>> {
+    Some(field.as_ref()?.iter().map(Cow::Borrowed).collect())
 }
 
 pub(super) fn map(field: &Option<Map>) -> Option<TextMap<'_>> {

@@ -74,7 +74,7 @@ pub(super) fn host<'a>(context: &Context<'a>, host: &'a records::Host) -> Host<'
         context.links(&host.PGPUs),
     );
     let metrics = context.get(host.metrics.as_ref());
-    let is_hvm_capable = |capabilities: &xapi::records::List<Box<str>>| {
+    let is_hvm_capable = |capabilities: &xapi::records::Texts| {
         capabilities
             .iter()
             .any(|capability| capability.starts_with("hvm"))

@@ -45,11 +45,7 @@ fn operation(operations: &Option<TextMap<'_>>) -> String {
 }
 
 pub(super) fn vm(context: &Context<'_>, record: &records::Vm, head: &Head<'_>, vm: &Vm<'_>) -> LightVm {
-    let allowed = record
-        .allowed_operations
-        .iter()
-        .flat_map(|names| names.iter())
-        .map(|name| &**name);
+    let allowed = record.allowed_operations.iter().flat_map(|names| names.iter());
     let os = vm.os_version.as_ref().and_then(|os| os.0.as_ref()?.get("name"));
     let running = matches!(vm.power_state.as_deref(), Some("Running" | "Paused"));
     LightVm {
@@ -172,11 +168,7 @@ pub(super) fn network(head: &Head<'_>, network: &Network<'_>) -> LightNetwork {
 }
 
 pub(super) fn task(record: &records::Task, head: &Head<'_>, task: &activity::Task<'_>) -> LightTask {
-    let mut error = record
-        .error_info
-        .iter()
-        .flat_map(|info| info.iter())
-        .map(|part| &**part);
+    let mut error = record.error_info.iter().flat_map(|info| info.iter());
     let error = match error.next() {
         Some(code) => format!("{code}({})", error.collect::<Vec<_>>().join(",")),
         None => String::new(),

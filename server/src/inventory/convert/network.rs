@@ -73,7 +73,7 @@ pub(super) fn vif<'a>(context: &Context<'a>, vif: &'a records::Vif) -> Vif<'a> {
 }
 
 pub(super) fn network<'a>(context: &Context<'a>, network: &'a records::Network) -> Network<'a> {
-    let serves = |purpose: &str| Some(network.purpose.as_ref()?.iter().any(|known| &**known == purpose));
+    let serves = |purpose: &str| Some(network.purpose.as_ref()?.iter().any(|known| known == purpose));
     let pifs = network.PIFs.iter().flat_map(|pifs| pifs.iter());
     // Every PIF is read, so that any of them can make the difference later.
     let bonded = pifs

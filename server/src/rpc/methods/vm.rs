@@ -187,10 +187,7 @@ fn set_method() -> Method {
 
 fn handle(call: &Call, param: &'static str) -> Result<VmHandle, Failure> {
     let object = call.object(param)?.clone();
-    Ok(VmHandle {
-        pool: call.app.pool_of(&object)?,
-        object,
-    })
+    Ok(VmHandle::new(call.app.pool_of(&object)?, object))
 }
 
 async fn start(call: Call) -> Result<Outcome, Failure> {

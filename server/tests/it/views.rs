@@ -1,0 +1,339 @@
+//! The typed views of the web client: snapshots in chunks, deltas, coming back.
+
+use crate::support::*;
+use app::rpc::view::ViewUpdate;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use xapi_sim::{PoolConfig, SimPool};
+
+/// Rows by id, as a browser keeps them.
+#[derive(Default)]
+struct Lists {
+    rows: BTreeMap<String, Value>,
+    links: Value,
+    revision: u64,
+    complete: bool,
+}
+
+impl Lists {
+    fn apply(&mut self, update: &Value) {
+        // The web client's own type reads it.
+        serde_json::from_value::<ViewUpdate>(update.clone()).expect("a view update");
+        if update["reset"] == true {
+            *self = Self::default();
+        }
+        for (key, value) in map(update) {
+            match (key.as_str(), value) {
+                ("gone", Value::Array(ids)) => {
+                    for id in ids {
+                        self.rows.remove(id.as_str().expect("an id"));
+                    }
+                }
+                ("links", links) => self.links = links.clone(),
+                ("full", _) => panic!("lists have no full objects"),
+                (kind, Value::Array(rows)) => {
+                    for row in rows {
+                        let id = row[0].as_str().expect("an id").to_owned();
+                        self.rows.insert(id, json!({ "type": kind, "row": row }));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.revision = update["revision"].as_u64().expect("a revision");
+        self.complete = update["more"] != true;
+    }
+
+    async fn until(&mut self, client: &mut Client, condition: impl Fn(&Self) -> bool) {
+        while !(self.complete && condition(self)) {
+            let update = client.view().await;
+            self.apply(&update);
+        }
+    }
+}
+
+/// Ids of what lists show.
+fn listed(objects: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    const KINDS: &[&str] = &[
+        "pool",
+        "host",
+        "SR",
+        "network",
+        "VM",
+        "VM-controller",
+        "VM-template",
+        "VM-snapshot",
+        "task",
+    ];
+    let shown = objects
+        .iter()
+        .filter(|(_, object)| KINDS.iter().any(|kind| object["type"] == *kind));
+    shown.map(|(id, _)| id.clone()).collect()
+}
+
+async fn stage() -> (TestServer, SimPool, Client) {
+    let server = TestServer::start().await;
+    let pool = pool_with(PoolConfig {
+        vms: 300,
+        ..PoolConfig::default()
+    })
+    .await;
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    (server, pool, admin)
+}
+
+async fn subscribe(client: &mut Client, params: Value) -> Value {
+    client.ok("view.subscribe", params).await
+}
+
+async fn lists_are_followed(compress: bool) {
+    let (server, pool, mut admin) = stage().await;
+    let mut expected = listed(&admin.all_objects().await);
+    let mut client = server.admin().await;
+    let subscribed = subscribe(
+        &mut client,
+        json!({ "view": { "scope": "lists" }, "compress": compress }),
+    )
+    .await;
+    assert_eq!(subscribed["epoch"], server.app.epoch);
+    let mut lists = Lists::default();
+    let first = client.view().await;
+    assert_eq!(
+        (&first["reset"], &first["more"], &first["view"]),
+        (&json!(true), &json!(true), &subscribed["view"])
+    );
+    lists.apply(&first);
+    lists
+        .until(&mut client, |lists| lists.rows.len() == expected.len())
+        .await;
+    assert_eq!(lists.rows.keys().cloned().collect::<BTreeSet<_>>(), expected);
+    lists
+        .until(&mut client, |lists| lists.links[0]["status"] == "connected")
+        .await;
+    assert!(
+        client
+            .notifications
+            .iter()
+            .all(|message| message["method"] != "all"),
+        "views replace `all`"
+    );
+
+    let (vm, id) = guest(&pool, "Halted");
+    pool.write(|db| db.set("VM", &vm, "name_label", "renamed"));
+    let update = loop {
+        // Rows of links may come in between.
+        let update = client.view().await;
+        lists.apply(&update);
+        if update.get("VM").is_some() {
+            break update;
+        }
+    };
+    assert_eq!(
+        update["VM"].as_array().map(Vec::len),
+        Some(1),
+        "only what changed: {update}"
+    );
+    assert_eq!(
+        (&update["VM"][0][0], &update["VM"][0][1]),
+        (&json!(id), &json!("renamed"))
+    );
+    assert!(update.get("reset").is_none() && update.get("more").is_none());
+    pool.write(|db| db.destroy("VM", &vm));
+    lists
+        .until(&mut client, |lists| !lists.rows.contains_key(&id))
+        .await;
+    expected.remove(&id);
+    assert_eq!(lists.rows.keys().cloned().collect::<BTreeSet<_>>(), expected);
+
+    assert_eq!(
+        client
+            .ok("view.unsubscribe", json!({ "view": subscribed["view"] }))
+            .await,
+        true
+    );
+    assert_eq!(
+        client
+            .ok("view.unsubscribe", json!({ "view": subscribed["view"] }))
+            .await,
+        false
+    );
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn lists_come_in_chunks_and_then_as_they_change() {
+    lists_are_followed(false).await;
+}
+
+#[tokio::test]
+async fn lists_come_compressed_as_well() {
+    lists_are_followed(true).await;
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_what_changed_since() {
+    let (server, pool, mut admin) = stage().await;
+    let mut client = server.admin().await;
+    let subscribed = subscribe(&mut client, json!({ "view": { "scope": "lists" } })).await;
+    let mut lists = Lists::default();
+    let known = listed(&admin.all_objects().await).len();
+    lists.until(&mut client, |lists| lists.rows.len() == known).await;
+    drop(client);
+
+    let mut halted = guests(&pool, "Halted").into_iter();
+    let ((changed, changed_id), (gone, gone_id)) =
+        (halted.next().expect("a VM"), halted.next().expect("a VM"));
+    pool.write(|db| {
+        db.set("VM", &changed, "name_label", "meanwhile");
+        db.destroy("VM", &gone)
+    });
+    admin.follow().await;
+    admin
+        .until("the server knows", |objects| {
+            objects[&changed_id]["name_label"] == "meanwhile" && !objects.contains_key(&gone_id)
+        })
+        .await;
+
+    let mut client = server.admin().await;
+    let since = json!({ "epoch": subscribed["epoch"], "revision": lists.revision });
+    subscribe(
+        &mut client,
+        json!({ "view": { "scope": "lists" }, "since": since }),
+    )
+    .await;
+    let mut told = 0;
+    while lists.rows.contains_key(&gone_id) || lists.rows[&changed_id]["row"][1] != "meanwhile" {
+        let update = client.view().await;
+        assert!(update.get("reset").is_none(), "{update}");
+        told += update["VM"].as_array().map_or(0, Vec::len);
+        lists.apply(&update);
+    }
+    assert!(told < 50, "{told} rows were told again");
+    let objects = admin.all_objects().await;
+    lists
+        .until(&mut client, |lists| {
+            lists.rows.keys().cloned().collect::<BTreeSet<_>>() == listed(&objects)
+        })
+        .await;
+
+    for since in [
+        json!({ "epoch": 1, "revision": lists.revision }),
+        json!({ "epoch": subscribed["epoch"], "revision": 1_u64 << 50 }),
+    ] {
+        let mut client = server.admin().await;
+        subscribe(
+            &mut client,
+            json!({ "view": { "scope": "lists" }, "since": since }),
+        )
+        .await;
+        assert_eq!(
+            client.view().await["reset"],
+            true,
+            "{since} is unknown: everything anew"
+        );
+    }
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn an_object_is_shown_with_what_belongs_to_it() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let (vm, id) = guest(&pool, "Halted");
+    let belongs: BTreeSet<String> = pool.read(|db| {
+        let mut ids = BTreeSet::from([id.clone()]);
+        for vbd in db.members("VM", &vm, "VBDs") {
+            ids.insert(db.text("VBD", &vbd, "uuid"));
+            let vdi = db.text("VBD", &vbd, "VDI");
+            if db.exists("VDI", &vdi) {
+                ids.insert(db.text("VDI", &vdi, "uuid"));
+            }
+        }
+        for vif in db.members("VM", &vm, "VIFs") {
+            ids.insert(db.text("VIF", &vif, "uuid"));
+        }
+        ids
+    });
+    let mut client = server.admin().await;
+    let subscribed = subscribe(&mut client, json!({ "view": { "scope": "object", "id": id } })).await;
+    let update = client.view().await;
+    assert_eq!(
+        (&update["reset"], &update["view"]),
+        (&json!(true), &subscribed["view"])
+    );
+    let full = update["full"].as_array().expect("objects");
+    let shown: BTreeSet<String> = full
+        .iter()
+        .map(|object| object["id"].as_str().expect("an id").to_owned())
+        .collect();
+    assert!(belongs.is_subset(&shown), "{belongs:?} {shown:?}");
+    let all = admin.all_objects().await;
+    for object in full {
+        assert_eq!(
+            *object,
+            all[object["id"].as_str().expect("an id")],
+            "as in xo.getAllObjects"
+        );
+    }
+
+    pool.write(|db| db.set("VM", &vm, "name_description", "looked at"));
+    let update = client.view().await;
+    assert_eq!(update["full"].as_array().map(Vec::len), Some(1), "{update}");
+    assert_eq!(update["full"][0]["name_description"], "looked at");
+    let snapshot = admin.ok("vm.snapshot", json!({ "id": id, "name": "seen" })).await;
+    loop {
+        let update = client.view().await;
+        let full = update["full"].as_array().cloned().unwrap_or_default();
+        if full.iter().any(|object| object["id"] == snapshot) {
+            break;
+        }
+    }
+    admin.ok("vm.delete", json!({ "id": id })).await;
+    loop {
+        let update = client.view().await;
+        let gone = update["gone"].as_array().cloned().unwrap_or_default();
+        if gone.contains(&json!(id)) {
+            break;
+        }
+    }
+
+    let mut stranger = server.admin().await;
+    subscribe(
+        &mut stranger,
+        json!({ "view": { "scope": "object", "id": "nobody" } }),
+    )
+    .await;
+    let update = stranger.view().await;
+    assert_eq!((&update["reset"], update.get("full")), (&json!(true), None));
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn views_have_bounds_and_their_params_are_checked() {
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    for view in [
+        json!({}),
+        json!({ "scope": "everything" }),
+        json!({ "scope": "object" }),
+    ] {
+        let (code, ..) = client.fails("view.subscribe", json!({ "view": view })).await;
+        assert_eq!(code, 10, "{view}");
+    }
+    let mut opened = 0;
+    while client
+        .call("view.subscribe", json!({ "view": { "scope": "lists" } }))
+        .await
+        .is_ok()
+    {
+        opened += 1;
+        assert!(opened < 1_000);
+    }
+    assert!(opened >= 3);
+    server.stop().await;
+}
