@@ -6,12 +6,14 @@ export default defineConfig({
   fullyParallel: false,
   workers: 1,
   retries: 0,
-  timeout: 30_000,
+  timeout: 90_000,
   expect: { timeout: 10_000 },
   reporter: [['list']],
   use: {
     baseURL: process.env.XO_URL ?? 'http://127.0.0.1:8080',
     viewport: { width: 1440, height: 900 },
+    // Pictures of panels on their way are no use.
+    contextOptions: { reducedMotion: 'reduce' },
     trace: 'retain-on-failure',
     launchOptions: {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

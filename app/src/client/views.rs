@@ -31,7 +31,7 @@ struct Views {
     all: Vec<View>,
     last_key: u64,
     /// Updates that overtook the answer which names their view.
-    early: Vec<Box<ViewUpdate>>,
+    early: Vec<ViewUpdate>,
 }
 
 /// More early updates than a whole snapshot has chunks are of a view that nobody wants any more.
@@ -157,7 +157,7 @@ fn accept(key: u64, subscribed: Subscribed) {
         );
         return;
     }
-    early.into_iter().for_each(deliver);
+    early.into_iter().map(Box::new).for_each(deliver);
 }
 
 pub(super) fn deliver(update: Box<ViewUpdate>) {
@@ -166,7 +166,7 @@ pub(super) fn deliver(update: Box<ViewUpdate>) {
             if views.early.len() >= MOST_EARLY {
                 views.early.remove(0);
             }
-            views.early.push(update);
+            views.early.push(*update);
             return None;
         };
         // Within a snapshot there is no revision to go on from: a cut there must start it again.

@@ -59,12 +59,11 @@ pub fn FilterBox(
                     prop:value=text
                     on:input=move |event| text.set(event_target_value(&event))
                     on:keydown=move |event| {
-                        if event.key() == "Escape" {
-                            if let Some(element) = document().active_element()
-                                && let Ok(element) = wasm_bindgen::JsCast::dyn_into::<web_sys::HtmlElement>(element)
-                            {
-                                let _ = element.blur();
-                            }
+                        if event.key() == "Escape"
+                            && let Some(element) = document().active_element()
+                            && let Ok(element) = wasm_bindgen::JsCast::dyn_into::<web_sys::HtmlElement>(element)
+                        {
+                            let _ = element.blur();
                         }
                     }
                 />

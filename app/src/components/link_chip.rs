@@ -129,7 +129,7 @@ pub fn LinkChip() -> impl IntoView {
                 <h2>"Connections"</h2>
                 <For each=move || links.get() key=|link| link.id.clone() let:link>
                     {
-                        let id = link.id.clone();
+                        let id = link.id;
                         move || {
                             let now = state.clock.now.get();
                             let link = links.with(|links| links.iter().find(|link| link.id == id).cloned())?;

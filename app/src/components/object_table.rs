@@ -182,9 +182,8 @@ pub fn ObjectTable<T: Light>(
                                 <tr
                                     aria-rowindex=move || (at() + 2).to_string()
                                     class:table__row--cursor=move || cursor.get().is_some_and(|cursor| cursor == at())
-                                    class:table__row--selected={
-                                        let id = id.clone();
-                                        move || selection.is_some_and(|selection| selection.contains(&id))
+                                    class:table__row--selected=move || {
+                                        selection.is_some_and(|selection| selection.contains(&id))
                                     }
                                 >
                                     {selection.map(|selection| select_cell(selection, signal.clone(), id.clone(), ids))}

@@ -180,7 +180,6 @@ fn NodeView(node: Node, pathname: Memo<String>) -> impl IntoView {
         <li class="tree__node" style=format!("padding-left:{}px", 6 + u32::from(node.depth) * 14)>
             {match node.open {
                 Some(open) => {
-                    let id = id.clone();
                     view! {
                         <button
                             type="button"

@@ -13,7 +13,6 @@ use crate::{
     model::light::LightVm,
     routes::Route,
     state::{
-        class::Row,
         list::{self, Sort},
         selection::Selection,
         use_state,
@@ -187,7 +186,7 @@ pub fn VmTable(scope: Scope) -> impl IntoView {
             descending: order.descending,
         }
     });
-    let within: Option<Arc<dyn Fn(&Row<LightVm>) -> bool + Send + Sync>> = match scope.clone() {
+    let within: Option<list::Within<LightVm>> = match scope.clone() {
         Scope::All => None,
         Scope::Host(id) => Some(Arc::new(move |vm| vm.container == id)),
         Scope::Pool(id) => Some(Arc::new(move |vm| vm.pool == id)),

@@ -168,10 +168,8 @@ pub fn HostTable(pool: Option<String>) -> impl IntoView {
             descending: order.descending,
         }
     });
-    let within: Option<Arc<dyn Fn(&Row<LightHost>) -> bool + Send + Sync>> = pool.map(|pool| {
-        Arc::new(move |host: &Row<LightHost>| host.pool == pool)
-            as Arc<dyn Fn(&Row<LightHost>) -> bool + Send + Sync>
-    });
+    let within: Option<list::Within<LightHost>> =
+        pool.map(|pool| Arc::new(move |host: &Row<LightHost>| host.pool == pool) as list::Within<LightHost>);
     let list = list::derive(
         inventory.hosts,
         inventory.ready,

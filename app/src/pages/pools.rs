@@ -122,10 +122,12 @@ pub fn PoolLinkState(#[prop(into)] id: String) -> impl IntoView {
             crate::components::link_chip::Health::Warning => "dot dot--warning",
             crate::components::link_chip::Health::Bad => "dot dot--bad",
         };
+        let words = status_words(&link, now);
+        let error = link.error;
         Some(view! {
-            <span class="power-state" title=link.error.clone()>
+            <span class="power-state" title=error>
                 <span class=class aria-hidden="true"></span>
-                <span>{status_words(&link, now)}</span>
+                <span>{words}</span>
             </span>
         })
     }

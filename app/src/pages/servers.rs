@@ -159,7 +159,7 @@ fn ServerRow(
             }));
         }
     };
-    let edited = server.clone();
+    let edited = server;
     view! {
         <li class="server">
             <div class="server__main">

@@ -24,6 +24,9 @@ impl<T> Clone for Sort<T> {
 
 impl<T> Copy for Sort<T> {}
 
+/// Which rows belong to a list at all.
+pub type Within<T> = Arc<dyn Fn(&Row<T>) -> bool + Send + Sync>;
+
 /// The rows to show, in order.
 pub type Rows<T> = Arc<Vec<Arc<Row<T>>>>;
 
@@ -47,7 +50,7 @@ pub fn derive<T: Light>(
     class: Class<T>,
     ready: RwSignal<bool>,
     places: Memo<Places>,
-    scope: Option<Arc<dyn Fn(&Row<T>) -> bool + Send + Sync>>,
+    scope: Option<Within<T>>,
     query: Memo<Arc<Query>>,
     sort: Signal<Sort<T>>,
 ) -> List<T>
@@ -66,7 +69,7 @@ where
         let shown = sorted.try_update_value(|sorted| {
             if stale.get_value() {
                 stale.set_value(false);
-                refresh(sorted, class, scope.as_deref());
+                refresh(sorted, class, scope.as_ref());
                 let Sort { compare, descending } = sort.get_untracked();
                 sorted.sort_by(|a, b| {
                     let order = compare(a, b, &places).then_with(|| a.name_key.cmp(&b.name_key));
@@ -119,11 +122,7 @@ where
 }
 
 /// Brings the kept rows up to date in their present order; new ones come at the end.
-fn refresh<T: Light>(
-    sorted: &mut Vec<Arc<Row<T>>>,
-    class: Class<T>,
-    scope: Option<&(dyn Fn(&Row<T>) -> bool + Send + Sync)>,
-) {
+fn refresh<T: Light>(sorted: &mut Vec<Arc<Row<T>>>, class: Class<T>, scope: Option<&Within<T>>) {
     let mut fresh: rustc_hash::FxHashMap<_, _> = class
         .all()
         .into_iter()

@@ -42,7 +42,7 @@ pub fn Button(
             type="button"
             class=kind.class()
             aria-disabled=move || blocked.with(|reason| reason.is_some().then_some("true"))
-            data-tip=tip.clone()
+            data-tip=tip
             aria-description=move || blocked.get()
             on:click=move |_| {
                 if blocked.with_untracked(Option::is_none) {

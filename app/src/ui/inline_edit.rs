@@ -27,7 +27,6 @@ pub fn InlineEdit(
         <Show
             when=move || editing.get()
             fallback={
-                let placeholder = placeholder.clone();
                 move || {
                     let placeholder = placeholder.clone();
                     view! {
