@@ -4,7 +4,7 @@ globalThis.__RESOLVED_RESOURCES ??= []
 globalThis.__SERIALIZED_ERRORS ??= []
 globalThis.__INCOMPLETE_CHUNKS ??= []
 const { default: init, hydrate } = await import('/pkg/xo.js')
-const { memory } = await init({ module_or_path: '/pkg/xo_bg.wasm' })
+const { memory } = await init({ module_or_path: '/pkg/xo.wasm' })
 // For measurements.
 globalThis.xoMemory = memory
 hydrate()

@@ -7,7 +7,7 @@ pub const SIGN_IN_LOCAL: &str = "/signin/local";
 pub const SIGN_OUT: &str = "/signout";
 pub const STYLE_SHEET: &str = "/pkg/xo.css";
 pub const CLIENT_SCRIPT: &str = "/pkg/xo.js";
-pub const CLIENT_MODULE: &str = "/pkg/xo_bg.wasm";
+pub const CLIENT_MODULE: &str = "/pkg/xo.wasm";
 
 /// A place in the client.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -86,7 +86,13 @@ fn bindings(module: &Path, package: &Path, release: bool) -> anyhow::Result<()> 
         .remove_name_section(release)
         .remove_producers_section(release)
         .generate(package)
-        .context("wasm-bindgen failed")
+        .context("wasm-bindgen failed")?;
+    // The name that cargo-leptos gives: the same page serves both builds.
+    fs::rename(
+        package.join(format!("{OUTPUT_NAME}_bg.wasm")),
+        package.join(format!("{OUTPUT_NAME}.wasm")),
+    )
+    .context("cannot name the module")
 }
 
 /// Adds the compiler's WebAssembly target where it is missing and rustup can.
