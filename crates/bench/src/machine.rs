@@ -3,7 +3,6 @@
 use std::fs;
 
 /// Prints processor, memory, kernel.
-#[allow(clippy::print_stdout)]
 pub fn print() -> anyhow::Result<()> {
     let value = |file: &str, key: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();

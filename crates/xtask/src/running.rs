@@ -4,7 +4,7 @@ use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use std::{
     io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc,
@@ -97,10 +97,6 @@ impl Running {
         }
     }
 
-    pub fn server_id(&self) -> u32 {
-        self.server.id()
-    }
-
     /// Waits until the server ends by itself.
     pub fn wait(&mut self) -> anyhow::Result<()> {
         let status = self.server.wait()?;
@@ -139,7 +135,9 @@ fn end(child: &mut Child) {
         eprintln!("process {id} did not end well: {error}");
     }
     // The watcher is gone when the process ended in time.
-    drop(sender.send(()));
+    if sender.send(()).is_err() {
+        eprintln!("process {id} had to be killed");
+    }
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {
@@ -173,11 +171,6 @@ fn lines(
                 .context("it said nothing in time, or ended")
         })
         .collect()
-}
-
-/// A port that is free now.
-pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A folder that is empty now.

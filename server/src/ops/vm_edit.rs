@@ -89,7 +89,7 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
         }
         "hvmBootFirmware" => set_firmware(vm, text_of(value)).await,
         "virtualizationMode" => set_mode(vm, value.as_str().unwrap_or_default()).await,
-        "uefiMode" => Ok(vm.call("set_uefi_mode", &[value.clone()]).await?),
+        "uefiMode" => Ok(vm.call("set_uefi_mode", std::slice::from_ref(value)).await?),
         "blockedOperations" => {
             let operations = value.as_object().into_iter().flatten();
             for (operation, value) in operations {
@@ -302,7 +302,7 @@ fn bytes(value: &Value, path: &str) -> Result<i64, Failure> {
         Value::String(text) => read_size(text),
         _ => None,
     };
-    let size = read.filter(|&size| size >= 0.0 && size < 9e15);
+    let size = read.filter(|size| (0.0..9e15).contains(size));
     size.map(|size| size as i64)
         .ok_or_else(|| invalid_param(path, "must be a size in bytes, or such as 2 GiB").into())
 }

@@ -102,6 +102,11 @@ impl Failure {
                     )
                 }
             },
+            // The request did not leave: nothing was done, and clients know this one.
+            Self::Xapi(CallError::Transport { sent: false, reason }) => {
+                return RpcError::new(ErrorCode::SERVER_UNREACHABLE, "server unreachable")
+                    .with_data(json!({ "reason": reason }));
+            }
             Self::Xapi(error) => (error.to_string(), json!({ "message": error.to_string() })),
         };
         if is_admin {
