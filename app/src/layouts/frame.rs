@@ -41,7 +41,7 @@ pub fn Frame(children: Children) -> impl IntoView {
                 <Navigation />
                 <Tree />
             </aside>
-            <main id="content" class="content" tabindex="-1">
+            <main id="content" class="content" tabindex="0">
                 <OfflineBanner />
                 {children()}
             </main>
