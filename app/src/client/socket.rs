@@ -1,62 +1,60 @@
-//! A browser WebSocket with its listeners; dropping it closes it and silences them.
+//! A browser WebSocket: what comes in is handed on, what goes out is queued until it is open. Dropping it
+//! closes it and silences it.
 
-use js_sys::{ArrayBuffer, Uint8Array};
-use wasm_bindgen::{JsCast, prelude::Closure};
-use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
+use futures_channel::mpsc::{self, UnboundedSender};
+use futures_util::{SinkExt, StreamExt, future::Either};
+use gloo_net::websocket::{Message as Frame, WebSocketError, futures::WebSocket};
+use leptos::task::spawn_local;
 
 pub enum Message {
     Text(String),
     Binary(Vec<u8>),
 }
 
+/// The code of a connection that ended without a close frame.
+const ABNORMAL: u16 = 1006;
+
 pub struct Socket {
-    inner: WebSocket,
-    _open: Closure<dyn FnMut(Event)>,
-    _message: Closure<dyn FnMut(MessageEvent)>,
-    _close: Closure<dyn FnMut(CloseEvent)>,
+    outgoing: UnboundedSender<String>,
 }
 
 impl Socket {
-    /// The listeners must not drop the socket while they run: they are part of it.
+    /// `on_open` may send at once: the frame leaves when the connection is there.
     pub fn open(
         url: &str,
         mut on_open: impl FnMut() + 'static,
         mut on_message: impl FnMut(Message) + 'static,
         mut on_close: impl FnMut(u16) + 'static,
     ) -> Option<Self> {
-        let inner = WebSocket::new(url).ok()?;
-        inner.set_binary_type(BinaryType::Arraybuffer);
-        let open = Closure::<dyn FnMut(Event)>::new(move |_| on_open());
-        let message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let data = event.data();
-            if let Some(text) = data.as_string() {
-                on_message(Message::Text(text));
-            } else if let Ok(buffer) = data.dyn_into::<ArrayBuffer>() {
-                on_message(Message::Binary(Uint8Array::new(&buffer).to_vec()));
+        let (mut sink, mut stream) = WebSocket::open(url).ok()?.split();
+        let (outgoing, mut queue) = mpsc::unbounded::<String>();
+        spawn_local(async move {
+            on_open();
+            loop {
+                let next = futures_util::future::select(queue.next(), stream.next()).await;
+                let received = match next {
+                    // The socket was dropped: nobody wants to hear of it any more.
+                    Either::Left((None, _)) => return,
+                    Either::Left((Some(text), _)) => {
+                        if sink.send(Frame::Text(text)).await.is_err() {
+                            return on_close(ABNORMAL);
+                        }
+                        continue;
+                    }
+                    Either::Right((received, _)) => received,
+                };
+                match received {
+                    Some(Ok(Frame::Text(text))) => on_message(Message::Text(text)),
+                    Some(Ok(Frame::Bytes(bytes))) => on_message(Message::Binary(bytes)),
+                    Some(Err(WebSocketError::ConnectionClose(event))) => return on_close(event.code),
+                    Some(Err(_)) | None => return on_close(ABNORMAL),
+                }
             }
         });
-        let close = Closure::<dyn FnMut(CloseEvent)>::new(move |event: CloseEvent| on_close(event.code()));
-        inner.set_onopen(Some(open.as_ref().unchecked_ref()));
-        inner.set_onmessage(Some(message.as_ref().unchecked_ref()));
-        inner.set_onclose(Some(close.as_ref().unchecked_ref()));
-        Some(Self {
-            inner,
-            _open: open,
-            _message: message,
-            _close: close,
-        })
+        Some(Self { outgoing })
     }
 
     pub fn send(&self, text: &str) -> bool {
-        self.inner.send_with_str(text).is_ok()
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.inner.set_onopen(None);
-        self.inner.set_onmessage(None);
-        self.inner.set_onclose(None);
-        let _ = self.inner.close();
+        self.outgoing.unbounded_send(text.to_owned()).is_ok()
     }
 }
