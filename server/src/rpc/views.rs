@@ -11,12 +11,26 @@ use crate::{
 use app::{model::ObjectType, rpc::view::ViewSpec};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 /// Views of one client: a page needs two or three.
 pub const MAX_VIEWS: usize = 16;
 /// Objects that one object's page shows with it.
 const MAX_RELATED: usize = 2_000;
+
+tokio::task_local! {
+    /// The views that the message at hand has opened.
+    static OPENED: RefCell<Vec<u32>>;
+}
+
+/// Runs `answering`; the views that it opened are held until they are released.
+pub async fn noting_opened(answering: impl Future<Output = ()>) -> Vec<u32> {
+    let answered = async {
+        answering.await;
+        OPENED.with(RefCell::take)
+    };
+    OPENED.scope(RefCell::default(), answered).await
+}
 
 /// The open views of one client.
 #[derive(Default)]
@@ -27,6 +41,8 @@ pub struct Views {
 
 struct View {
     number: u32,
+    /// The answer to its subscription is not on its way yet: nobody could tell what rows are of.
+    held: bool,
     compress: bool,
     kind: Kind,
     /// Revision of the links that were last told.
@@ -75,13 +91,29 @@ impl Views {
                 opened: false,
             },
         };
+        // Without a scope nothing would release it.
+        let held = OPENED
+            .try_with(|opened| opened.borrow_mut().push(self.last))
+            .is_ok();
         self.views.push(View {
             number: self.last,
+            held,
             compress,
             kind,
             links: None,
         });
         Ok(self.last)
+    }
+
+    /// Lets the rows of views flow whose subscription was answered.
+    pub fn release(&mut self, numbers: &[u32]) {
+        for view in self
+            .views
+            .iter_mut()
+            .filter(|view| numbers.contains(&view.number))
+        {
+            view.held = false;
+        }
     }
 
     pub fn close(&mut self, number: u32) -> bool {
@@ -93,7 +125,7 @@ impl Views {
     /// The next frames, and whether more can be had at once.
     pub fn next(&mut self, feed: &Feed, inventory: &Store, pools: &Pools, upto: u64) -> (Vec<Frame>, bool) {
         let (mut frames, mut more) = (Vec::new(), false);
-        for view in &mut self.views {
+        for view in self.views.iter_mut().filter(|view| !view.held) {
             let compress = view.compress;
             match &mut view.kind {
                 Kind::Lists { cursor, reset } => {

@@ -9,6 +9,7 @@ use super::{
     dispatch,
     feed::Audience,
     frame::Frame,
+    views,
 };
 use crate::app::App;
 use futures_util::{SinkExt, StreamExt};
@@ -174,8 +175,15 @@ fn call(
     tokio::spawn(async move {
         let was_signed_in = connection.signed_in().is_some();
         let payload = message.into_payload();
-        if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
-            connection.answer(frame);
+        let opened = views::noting_opened(async {
+            if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
+                connection.answer(frame);
+            }
+        });
+        let opened = opened.await;
+        if !opened.is_empty() {
+            connection.views().release(&opened);
+            connection.attention.notify_one();
         }
         drop(turn);
         match (was_signed_in, connection.signed_in().is_some()) {
