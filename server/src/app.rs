@@ -7,7 +7,7 @@ use crate::{
     http::downloads::Downloads,
     inventory,
     persist::{Backend, Store, embedded::Embedded, secrets::Secrets},
-    pools::{Pools, Registration},
+    pools::{Pools, Registration, RegistryError},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
 };
 use anyhow::Context as _;
@@ -75,12 +75,13 @@ impl App {
         let store = Store::open(backend).await?;
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
         let accounts = Accounts::open(store.clone()).await?;
-        let first_admin = first_admin(&accounts, &config).await?;
         let inventory = Arc::new(inventory::Store::default());
         let pools = Pools::open(store, secrets, inventory.clone()).await?;
-        if first_admin.is_some() {
+        // The administrator comes last: a first start that fails before it can be repeated.
+        if accounts.is_empty() {
             register_first_servers(&pools, &config.first_servers).await?;
         }
+        let first_admin = first_admin(&accounts, &config).await?;
         let feed = Arc::new(Feed::new(inventory.clone(), pools.clone()));
         let app = Arc::new(Self {
             config,
@@ -196,10 +197,10 @@ async fn register_first_servers(pools: &Pools, servers: &[String]) -> anyhow::Re
             fingerprint: (scheme == "https").then(|| "first-use".to_owned()),
             ..Registration::default()
         };
-        pools
-            .add(registration, false)
-            .await
-            .with_context(|| format!("first server {host}"))?;
+        match pools.add(registration, false).await {
+            Ok(_) | Err(RegistryError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error).with_context(|| format!("first server {host}")),
+        }
     }
     Ok(())
 }

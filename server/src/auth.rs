@@ -30,6 +30,8 @@ pub struct SignedIn {
     pub user_id: String,
     /// ms since epoch, for a session that a token opened.
     pub expires: Option<i64>,
+    /// Id (not the secret) of that token.
+    pub token: Option<String>,
 }
 
 /// The accounts. Users are few and read at every call, so they are kept in memory beside the store.
@@ -114,13 +116,18 @@ impl Accounts {
         let attempt = self.throttle.attempt(email).ok_or(SignInError::TooFast)?;
         let found = self.by_email(email);
         let hash = found.as_ref().and_then(|(_, user)| user.password_hash.clone());
-        let matches = password::verify(password.to_owned(), hash).await?;
+        let Ok(matches) = password::verify(password.to_owned(), hash).await? else {
+            // Nothing was tried: the name is not to be blamed.
+            attempt.succeeded();
+            return Err(SignInError::TooFast);
+        };
         match found {
             Some((user_id, _)) if matches => {
                 attempt.succeeded();
                 Ok(SignedIn {
                     user_id,
                     expires: None,
+                    token: None,
                 })
             }
             _ => {
@@ -141,6 +148,7 @@ impl Accounts {
         Ok(SignedIn {
             user_id,
             expires: Some(expires),
+            token: Some(tokens::id_of(secret)),
         })
     }
 }

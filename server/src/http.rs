@@ -11,15 +11,16 @@ use crate::app::App;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Longest form that is read.
 const MAX_FORM: usize = 16 << 10;
+const FORM_TIME: Duration = Duration::from_secs(15);
 
 /// Our own scripts only, and WebAssembly; inline styles are needed for positions and sizes.
 // The two hashes are the empty tables that Leptos' stream writes into every page; were they to change, the
@@ -35,12 +36,23 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/{token}", any(downloads::take))
         .route("/api/{token}/{name}", any(downloads::take))
         .route("/signin", get(pages::sign_in))
-        .route("/signin/local", post(pages::sign_in_local))
+        .route(
+            "/signin/local",
+            post(pages::sign_in_local).layer(middleware::from_fn(in_time)),
+        )
         .route("/signout", get(pages::sign_out).post(pages::sign_out))
         .fallback(pages::site)
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(middleware::from_fn(security_headers))
         .with_state(app)
+}
+
+/// A form that does not arrive in time is not waited for.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(FORM_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the form did not arrive in time\n").into_response(),
+    }
 }
 
 async fn security_headers(request: Request, next: Next) -> Response {

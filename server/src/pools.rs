@@ -74,6 +74,8 @@ pub enum RegistryError {
     TooMany,
     #[error("{0}")]
     InvalidHost(#[from] xapi::client::InvalidHost),
+    #[error("a fingerprint is 32 bytes in hexadecimal, AA:BB:..., or first-use")]
+    InvalidFingerprint,
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -110,6 +112,10 @@ struct Shared {
     changed: watch::Sender<u64>,
     tracker: TaskTracker,
     next_source: AtomicU32,
+    /// One change of the kept registrations at a time, on disk and in memory alike.
+    writing: tokio::sync::Mutex<()>,
+    /// One change of which drivers there are at a time.
+    steering: tokio::sync::Mutex<()>,
 }
 
 /// The registry of servers.
@@ -135,22 +141,34 @@ impl Shared {
         self.changed.send_modify(|revision| *revision += 1);
     }
 
-    /// Changes and keeps the registration.
-    async fn amend(&self, id: &str, change: impl FnOnce(&mut ServerRecord)) -> Result<(), StoreError> {
-        let record = {
-            let mut links = self.links();
-            let Some(link) = links.get_mut(id) else {
+    /// Changes and keeps the registration. Once begun it is finished, even if the caller is cancelled: a
+    /// write that is left behind would bring a removed server back.
+    async fn amend(
+        self: &Arc<Self>,
+        id: &str,
+        change: impl FnOnce(&mut ServerRecord) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (shared, id) = (self.clone(), id.to_owned());
+        let writing = self.tracker.spawn(async move {
+            let _turn = shared.writing.lock().await;
+            let Some(before) = shared.links().get(&id).map(|link| link.record.clone()) else {
                 return Ok(());
             };
-            let before = link.record.clone();
-            change(&mut link.record);
-            if link.record == before {
+            let mut record = before.clone();
+            change(&mut record);
+            if record == before {
                 return Ok(());
             }
-            link.record.clone()
-        };
-        self.changed.send_modify(|revision| *revision += 1);
-        self.store.put(id, &record).await
+            shared.store.put(&id, &record).await?;
+            if let Some(link) = shared.links().get_mut(&id) {
+                link.record = record;
+            }
+            shared.changed.send_modify(|revision| *revision += 1);
+            Ok(())
+        });
+        writing
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string())))
     }
 }
 
@@ -169,6 +187,8 @@ impl Pools {
                 changed: watch::Sender::new(0),
                 tracker: TaskTracker::new(),
                 next_source: AtomicU32::new(1),
+                writing: tokio::sync::Mutex::default(),
+                steering: tokio::sync::Mutex::default(),
                 store: store.clone(),
             }),
         };
@@ -282,6 +302,13 @@ impl Pools {
     /// Registers a server; with `connect`, its driver starts in the background.
     pub async fn add(&self, registration: Registration, connect: bool) -> Result<String, RegistryError> {
         xapi::Endpoint::parse_url(&registration.host)?;
+        let fingerprint = registration
+            .fingerprint
+            .as_deref()
+            .map(normal_fingerprint)
+            .transpose()?
+            .flatten();
+        let _turn = self.shared.writing.lock().await;
         {
             let links = self.shared.links();
             if let Some((id, _)) = links
@@ -303,9 +330,7 @@ impl Pools {
             allow_unauthorized: registration.allow_unauthorized,
             enabled: true,
             http_proxy: registration.http_proxy.filter(|proxy| !proxy.is_empty()),
-            fingerprint: registration
-                .fingerprint
-                .filter(|fingerprint| !fingerprint.is_empty()),
+            fingerprint,
             ..ServerRecord::default()
         };
         self.shared.store.put(&id, &record).await?;
@@ -317,9 +342,11 @@ impl Pools {
     }
 
     pub async fn remove(&self, id: &str) -> Result<(), RegistryError> {
+        let _steering = self.shared.steering.lock().await;
         self.record(id)?;
-        self.shared.store.remove::<ServerRecord>(id).await?;
         self.stop_driver(id).await;
+        let _turn = self.shared.writing.lock().await;
+        self.shared.store.remove::<ServerRecord>(id).await?;
         self.shared.links().remove(id);
         self.shared.changed.send_modify(|revision| *revision += 1);
         Ok(())
@@ -327,13 +354,19 @@ impl Pools {
 
     /// Changes a registration. How to connect can be changed only while disconnected.
     pub async fn set(&self, id: &str, amendment: Amendment) -> Result<(), RegistryError> {
+        let _steering = self.shared.steering.lock().await;
         self.record(id)?;
+        let read_only = amendment.read_only;
+        let fingerprint = match amendment.fingerprint {
+            Some(Some(text)) => Some(normal_fingerprint(&text)?),
+            other => other,
+        };
         let concerns_connection = amendment.host.is_some()
             || amendment.username.is_some()
             || amendment.password.is_some()
             || amendment.http_proxy.is_some()
             || amendment.allow_unauthorized.is_some()
-            || amendment.fingerprint.is_some();
+            || fingerprint.is_some();
         if concerns_connection {
             self.expect_disconnected(id)?;
         }
@@ -351,7 +384,7 @@ impl Pools {
             .password
             .map(|password| self.shared.secrets.seal(&password));
         self.shared
-            .amend(id, |record| {
+            .amend(id, move |record| {
                 let erase = |value: Option<String>| value.filter(|value| !value.is_empty());
                 if let Some(label) = amendment.label {
                     record.label = erase(label);
@@ -374,12 +407,12 @@ impl Pools {
                 if let Some(proxy) = amendment.http_proxy {
                     record.http_proxy = erase(proxy);
                 }
-                if let Some(fingerprint) = amendment.fingerprint {
+                if let Some(fingerprint) = fingerprint {
                     record.fingerprint = erase(fingerprint);
                 }
             })
             .await?;
-        if let (Some(read_only), Some(pool)) = (amendment.read_only, self.pool_of_server(id)) {
+        if let (Some(read_only), Some(pool)) = (read_only, self.pool_of_server(id)) {
             pool.set_read_only(read_only);
         }
         Ok(())
@@ -387,17 +420,22 @@ impl Pools {
 
     /// Enables and connects; answers when the login has succeeded or failed.
     pub async fn enable(&self, id: &str) -> Result<(), RegistryError> {
-        self.record(id)?;
-        self.expect_disconnected(id)?;
-        self.stop_driver(id).await;
-        self.shared.amend(id, |record| record.enabled = true).await?;
-        match self.spawn_driver(id) {
+        let outcome = {
+            let _steering = self.shared.steering.lock().await;
+            self.record(id)?;
+            self.expect_disconnected(id)?;
+            self.stop_driver(id).await;
+            self.shared.amend(id, |record| record.enabled = true).await?;
+            self.spawn_driver(id)
+        };
+        match outcome {
             Some(outcome) => Ok(outcome.await.unwrap_or(Err(LinkError::Stopped))?),
             None => Ok(()),
         }
     }
 
     pub async fn disable(&self, id: &str) -> Result<(), RegistryError> {
+        let _steering = self.shared.steering.lock().await;
         self.record(id)?;
         self.shared.amend(id, |record| record.enabled = false).await?;
         self.stop_driver(id).await;
@@ -497,5 +535,39 @@ fn row(id: &str, link: &Link) -> LinkRow {
         since: state.since,
         last_event: state.last_event,
         next_attempt: state.next_attempt,
+    }
+}
+
+/// The form in which fingerprints are compared; empty means none.
+fn normal_fingerprint(text: &str) -> Result<Option<String>, RegistryError> {
+    if text.is_empty() || text == driver::FIRST_USE {
+        return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
+    }
+    let digits: Vec<char> = text
+        .chars()
+        .filter(|character| !matches!(character, ':' | ' '))
+        .collect();
+    if digits.len() != 64 || !digits.iter().all(char::is_ascii_hexdigit) {
+        return Err(RegistryError::InvalidFingerprint);
+    }
+    let pairs: Vec<String> = digits
+        .chunks(2)
+        .map(|pair| pair.iter().collect::<String>().to_uppercase())
+        .collect();
+    Ok(Some(pairs.join(":")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_compared_in_one_form() {
+        let typed = "ab".repeat(32);
+        let normal = normal_fingerprint(&typed).expect("valid").expect("one");
+        assert!(normal.starts_with("AB:AB:") && normal.len() == 95);
+        assert_eq!(normal_fingerprint(&normal).expect("valid"), Some(normal));
+        assert_eq!(normal_fingerprint("").expect("none"), None);
+        assert!(normal_fingerprint("AB:CD").is_err());
     }
 }

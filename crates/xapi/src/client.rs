@@ -53,6 +53,12 @@ impl Endpoint {
     /// The URL of what an operator typed: `[http[s]://]host[:port]`, https by default, IPv6 in brackets.
     pub fn parse_url(typed: &str) -> Result<String, InvalidHost> {
         let typed = typed.trim();
+        if typed
+            .chars()
+            .any(|character| character.is_control() || character.is_whitespace())
+        {
+            return Err(InvalidHost);
+        }
         let (scheme, authority) = match typed.split_once("://") {
             Some((scheme @ ("http" | "https"), authority)) => (scheme, authority),
             Some(_) => return Err(InvalidHost),
@@ -71,6 +77,8 @@ impl Endpoint {
                 if parsed.host_str().is_some_and(|host| !host.is_empty())
                     && parsed.path() == "/"
                     && parsed.query().is_none()
+                    && parsed.fragment().is_none()
+                    && parsed.password().is_none()
                     && parsed.username().is_empty() =>
             {
                 Ok(url)
@@ -358,7 +366,9 @@ mod tests {
         assert_eq!(url("http://xen1:80").as_deref(), Ok("http://xen1:80"));
         assert_eq!(url("fe80::1").as_deref(), Ok("https://[fe80::1]"));
         assert_eq!(url("[fe80::1]:443").as_deref(), Ok("https://[fe80::1]:443"));
-        for bad in ["", "ftp://x", "https://", "a b", "x/path", "user@x", "x?y"] {
+        for bad in [
+            "", "ftp://x", "https://", "a b", "x/path", "user@x", ":pw@x", "x?y", "x#y", "x\r\ny",
+        ] {
             assert!(url(bad).is_err(), "{bad}");
         }
     }

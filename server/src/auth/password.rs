@@ -13,8 +13,15 @@ use tokio::sync::Semaphore;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const AT_A_TIME: usize = 2;
+/// Sign-ins that may wait for a turn; one more is told to come back later.
+const WAITING: usize = 32;
 
 static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME);
+static PLACES: Semaphore = Semaphore::const_new(AT_A_TIME + WAITING);
+
+/// More passwords are being checked than can be in reasonable time.
+#[derive(Debug)]
+pub struct Busy;
 
 /// What an unknown user's password is compared with, so that the answer takes as long as for a known one.
 static NOBODY: LazyLock<String> =
@@ -37,14 +44,17 @@ pub async fn hash(password: String) -> Result<String, StoreError> {
 }
 
 /// Whether the password is the one of the hash; takes as long without a hash.
-pub async fn verify(password: String, hash: Option<String>) -> Result<bool, StoreError> {
+pub async fn verify(password: String, hash: Option<String>) -> Result<Result<bool, Busy>, StoreError> {
+    let Ok(_place) = PLACES.try_acquire() else {
+        return Ok(Err(Busy));
+    };
     off_thread(move || {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODY.clone());
         let parsed = PasswordHash::new(&hash);
         let matches =
             parsed.is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok());
-        known && matches
+        Ok(known && matches)
     })
     .await
 }
@@ -68,17 +78,25 @@ mod tests {
         assert!(
             verify("correct horse".to_owned(), Some(hash.clone()))
                 .await
+                .expect("ran")
                 .expect("compared")
         );
         assert!(
             !verify("battery staple".to_owned(), Some(hash))
                 .await
+                .expect("ran")
                 .expect("compared")
         );
-        assert!(!verify("anything".to_owned(), None).await.expect("compared"));
+        assert!(
+            !verify("anything".to_owned(), None)
+                .await
+                .expect("ran")
+                .expect("compared")
+        );
         assert!(
             !verify("anything".to_owned(), Some("damaged".to_owned()))
                 .await
+                .expect("ran")
                 .expect("compared")
         );
     }

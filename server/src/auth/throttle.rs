@@ -42,7 +42,11 @@ impl Throttle {
             failures.retain(|_, failed| now.duration_since(*failed) < DELAY);
         }
         if failures.len() >= REMEMBERED {
-            return None;
+            let oldest = failures
+                .iter()
+                .min_by_key(|(_, failed)| **failed)
+                .map(|(name, _)| name.clone());
+            oldest.and_then(|name| failures.remove(&name));
         }
         failures.insert(name.clone(), now);
         drop(failures);

@@ -35,9 +35,12 @@ pub struct NewToken {
 
 pub struct Tokens {
     store: Store,
+    /// Reading a token and writing it back is one step: or a use would bring a removed one back.
+    turn: tokio::sync::Mutex<()>,
 }
 
-fn id_of(secret: &str) -> String {
+/// What a token is kept under.
+pub fn id_of(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
 }
 
@@ -56,12 +59,16 @@ impl Tokens {
         if !changes.is_empty() {
             store.commit(changes).await?;
         }
-        Ok(Self { store })
+        Ok(Self {
+            store,
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The secret of a new token. A client that names itself has one token per user: the earlier one is
     /// replaced, since its secret cannot be told again.
     pub async fn create(&self, new: NewToken) -> Result<String, StoreError> {
+        let _turn = self.turn.lock().await;
         let mut changes = Vec::new();
         if new.client_id.is_some() {
             let all = self.store.list::<TokenRecord>().await?;
@@ -91,6 +98,7 @@ impl Tokens {
         secret: &str,
         address: &str,
     ) -> Result<Option<(String, Expiry)>, StoreError> {
+        let _turn = self.turn.lock().await;
         let id = id_of(secret);
         let Some(mut token) = self.store.get::<TokenRecord>(&id).await? else {
             return Ok(None);
@@ -130,8 +138,9 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Removes tokens by secret or by listed id; only those of `user_id` when given. Returns how many.
-    pub async fn remove(&self, names: &[String], user_id: Option<&str>) -> Result<usize, StoreError> {
+    /// Removes tokens by secret or by listed id; only those of `user_id` when given. Returns the ids.
+    pub async fn remove(&self, names: &[String], user_id: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let _turn = self.turn.lock().await;
         let mut changes = Vec::new();
         for name in names {
             for id in [id_of(name), name.clone()] {
@@ -143,8 +152,8 @@ impl Tokens {
                 }
             }
         }
-        let removed = changes.len();
-        if removed > 0 {
+        let removed: Vec<String> = changes.iter().map(|change| change.id.clone()).collect();
+        if !removed.is_empty() {
             self.store.commit(changes).await?;
         }
         Ok(removed)
@@ -157,6 +166,7 @@ impl Tokens {
         user_id: &str,
         text: Option<String>,
     ) -> Result<bool, StoreError> {
+        let _turn = self.turn.lock().await;
         for id in [id_of(name), name.to_owned()] {
             if let Some(mut token) = self.store.get::<TokenRecord>(&id).await?
                 && token.user_id == user_id

@@ -146,10 +146,11 @@ pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Respon
     if from_elsewhere || !cookies::is_same_origin(&headers) {
         return (StatusCode::FORBIDDEN, "the request comes from another site\n").into_response();
     }
-    if let Some(secret) = cookies::get(&headers, cookies::TOKEN)
-        && let Err(error) = app.accounts.tokens.remove(&[secret], None).await
-    {
-        tracing::error!(%error, "a token could not be removed");
+    if let Some(secret) = cookies::get(&headers, cookies::TOKEN) {
+        match app.accounts.tokens.remove(&[secret], None).await {
+            Ok(removed) => app.connections.end_sessions(&removed),
+            Err(error) => tracing::error!(%error, "a token could not be removed"),
+        }
     }
     let mut response = Redirect::to("/signin").into_response();
     append(&mut response, [cookies::clear(cookies::TOKEN)]);

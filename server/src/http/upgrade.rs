@@ -13,6 +13,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 /// Open WebSockets that are served; one more is refused.
 const MAX_CONNECTIONS: usize = 5_000;
+/// Of these from one address, without a sign-in yet.
+const MAX_STRANGERS: usize = 100;
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 pub async fn websocket(
@@ -30,7 +32,9 @@ pub async fn websocket(
         )
             .into_response();
     };
-    if app.connections.len() >= MAX_CONNECTIONS {
+    if app.connections.len() >= MAX_CONNECTIONS
+        || app.connections.strangers(&address.ip().to_string()) >= MAX_STRANGERS
+    {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
     }
     // A page of another site may open a socket, but not with this browser's sign-in.

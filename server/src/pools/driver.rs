@@ -27,7 +27,7 @@ use xapi::{CallError, Client, Endpoint, tls::Trust, watch::Watch};
 const SILENCE: Duration = Duration::from_secs(5 * 60);
 /// "Last heard" is told to watchers at most this often; the value itself is always current.
 const HEARD_EVERY_MS: i64 = 5_000;
-const FIRST_USE: &str = "first-use";
+pub(super) const FIRST_USE: &str = "first-use";
 const ORIGINATOR: &str = "xen-orchestra";
 
 struct Driver {
@@ -215,7 +215,10 @@ impl Driver {
                 .map_err(LinkError::from_call)?;
                 let kept = self
                     .shared
-                    .amend(&self.id, |record| record.fingerprint = Some(met.clone()))
+                    .amend(&self.id, {
+                        let met = met.clone();
+                        move |record| record.fingerprint = Some(met)
+                    })
                     .await;
                 kept.map_err(|error| LinkError::Unreachable(error.to_string()))?;
                 Trust::Pinned(met)
@@ -284,14 +287,14 @@ impl Driver {
                 pool_id: pool_id.to_string(),
             });
         }
-        if let Some(link) = links.get_mut(&self.id) {
-            link.state.pool_id = Some(pool_id.clone());
-            link.pool = Some(Arc::new(Pool::new(
-                client.clone(),
-                self.records.clone(),
-                link.record.read_only,
-            )));
-        }
+        // Removed meanwhile: nobody would ever end this driver again.
+        let link = links.get_mut(&self.id).ok_or(LinkError::Stopped)?;
+        link.state.pool_id = Some(pool_id.clone());
+        link.pool = Some(Arc::new(Pool::new(
+            client.clone(),
+            self.records.clone(),
+            link.record.read_only,
+        )));
         Ok(())
     }
 
@@ -326,7 +329,7 @@ impl Driver {
         self.shared.set_state(&self.id, |state| state.master = master);
         let kept = self
             .shared
-            .amend(&self.id, |record| {
+            .amend(&self.id, move |record| {
                 record.pool_name_label = label;
                 record.pool_name_description = description;
             })

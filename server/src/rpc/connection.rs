@@ -170,6 +170,26 @@ impl Connections {
         self.len() == 0
     }
 
+    /// Connections of an address on which nobody is signed in.
+    pub fn strangers(&self, address: &str) -> usize {
+        let open = self.open();
+        open.values()
+            .filter(|connection| connection.address == address && connection.signed_in().is_none())
+            .count()
+    }
+
+    /// Ends the sessions that these tokens opened.
+    pub fn end_sessions(&self, tokens: &[String]) {
+        let open = self.open();
+        let ended = open.values().filter(|connection| {
+            connection
+                .signed_in()
+                .and_then(|user| user.token)
+                .is_some_and(|token| tokens.contains(&token))
+        });
+        ended.for_each(|connection| connection.closing.cancel());
+    }
+
     pub fn insert(&self, connection: Arc<Connection>) {
         self.open().insert(connection.id, connection);
     }

@@ -17,6 +17,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 /// Requests in one batch; each is as expensive as it would be alone.
 const LONGEST_BATCH: usize = 100;
+/// The same before sign-in.
+const LONGEST_BATCH_OF_STRANGERS: usize = 10;
 
 /// The pieces of an answer's JSON.
 type Pieces = Vec<Bytes>;
@@ -34,7 +36,12 @@ pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]
     let Value::Array(requests) = parsed else {
         return answer_one(app, connection, parsed).await.map(Frame::text);
     };
-    if requests.is_empty() || requests.len() > LONGEST_BATCH {
+    let longest = if connection.signed_in().is_some() {
+        LONGEST_BATCH
+    } else {
+        LONGEST_BATCH_OF_STRANGERS
+    };
+    if requests.is_empty() || requests.len() > longest {
         let message = if requests.is_empty() {
             "an empty batch"
         } else {

@@ -74,6 +74,7 @@ impl From<RegistryError> for Failure {
                 message: error.to_string(),
                 data: error.to_json(),
             },
+            RegistryError::InvalidFingerprint => invalid_param("/fingerprint", &error.to_string()).into(),
             RegistryError::Store(error) => error.into(),
             other @ RegistryError::TooMany => Self::internal(other.to_string()),
         }

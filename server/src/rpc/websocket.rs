@@ -30,6 +30,8 @@ const STALLED: Duration = Duration::from_secs(60);
 /// Pieces in which large frames are written, each with a time limit.
 const PIECE: usize = 1 << 20;
 /// `all` notifications begin at the latest so long after sign-in.
+/// Who has not signed in by then loses the place to somebody who may.
+const SIGN_IN_TIME: Duration = Duration::from_secs(60);
 const HOLD: Duration = Duration::from_secs(2);
 /// Time limit of a farewell.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -96,7 +98,20 @@ async fn run(
     let mut pace = app.feed.subscribe();
     let turns = Arc::new(Semaphore::new(CALLS_AT_A_TIME));
     let mut more = false;
+    let sign_in_time = tokio::time::sleep(SIGN_IN_TIME);
+    tokio::pin!(sign_in_time);
+    let mut greeted = false;
     loop {
+        let signed_in = connection.signed_in().is_some();
+        greeted |= signed_in;
+        let limit = if signed_in {
+            MAX_MESSAGE
+        } else {
+            MAX_MESSAGE_BEFORE_SIGN_IN
+        };
+        socket.limits_mut().set_max_payload_len(Some(limit));
+        // Before sign-in one call at a time: a stranger gets no share of what the others need.
+        let places = if signed_in { 1 } else { CALLS_AT_A_TIME };
         tokio::select! {
             biased;
             () = connection.closing.cancelled() => return End::Because(CloseCode::NORMAL_CLOSURE, "closed by the server"),
@@ -105,7 +120,7 @@ async fn run(
                     return End::Closed;
                 }
             }
-            message = next_message(socket, &turns) => match message {
+            message = next_message(socket, &turns, places) => match message {
                 Ok(Some((message, turn))) => {
                     if connection.is_expired() {
                         return End::Because(CloseCode::POLICY_VIOLATION, "the token has expired");
@@ -121,10 +136,9 @@ async fn run(
                 }
                 Err(_) => return End::Closed,
             },
-            () = connection.attention.notified() => {
-                let limit = if connection.signed_in().is_some() { MAX_MESSAGE } else { MAX_MESSAGE_BEFORE_SIGN_IN };
-                socket.limits_mut().set_max_payload_len(Some(limit));
-                more = true;
+            () = connection.attention.notified() => more = true,
+            () = &mut sign_in_time, if !greeted => {
+                return End::Because(CloseCode::POLICY_VIOLATION, "nobody signed in");
             }
             changed = pace.changed() => {
                 if changed.is_err() {
@@ -133,6 +147,9 @@ async fn run(
                 more = true;
             }
             () = std::future::ready(()), if more => {
+                if connection.is_expired() {
+                    return End::Because(CloseCode::POLICY_VIOLATION, "the token has expired");
+                }
                 let upto = app.inventory.revision().min((*pace.borrow_and_update()).max(app.feed.opened()));
                 match feed(app, connection, socket, upto).await {
                     Ok(again) => more = again,
@@ -147,9 +164,11 @@ async fn run(
 async fn next_message(
     socket: &mut Socket,
     turns: &Arc<Semaphore>,
+    places: usize,
 ) -> Result<Option<(Message, tokio::sync::OwnedSemaphorePermit)>, tokio_websockets::Error> {
     // The semaphore is never closed.
-    let Ok(turn) = turns.clone().acquire_owned().await else {
+    let places = u32::try_from(places).unwrap_or(u32::MAX);
+    let Ok(turn) = turns.clone().acquire_many_owned(places).await else {
         return Ok(None);
     };
     loop {
@@ -172,8 +191,9 @@ fn call(
     turn: tokio::sync::OwnedSemaphorePermit,
 ) {
     let (app, connection) = (app.clone(), connection.clone());
-    tokio::spawn(async move {
-        let was_signed_in = connection.signed_in().is_some();
+    let was_signed_in = connection.signed_in().is_some();
+    let closing = connection.closing.clone();
+    let work = async move {
         let payload = message.into_payload();
         let opened = views::noting_opened(async {
             if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
@@ -195,6 +215,16 @@ fn call(
                 connection.release_notifications();
             }
             _ => {}
+        }
+    };
+    tokio::spawn(async move {
+        if was_signed_in {
+            // What an operator began goes on, whether or not the answer can be told.
+            return work.await;
+        }
+        tokio::select! {
+            () = work => {}
+            () = closing.cancelled() => {}
         }
     });
 }

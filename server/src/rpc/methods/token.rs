@@ -27,7 +27,7 @@ pub fn methods() -> Vec<Method> {
             create,
         )
         .params([
-            ("description", string().optional()),
+            ("description", string().longest(1000).optional()),
             ("expiresIn", any_of(&["number", "string"]).optional()),
             ("client", object().optional()),
         ]),
@@ -148,7 +148,8 @@ async fn remove(call: &Call, user: Option<&str>) -> Result<Outcome, Failure> {
                 .map(|(id, _)| id),
         );
     }
-    tokens.remove(&names, user).await?;
+    let removed = tokens.remove(&names, user).await?;
+    call.app.connections.end_sessions(&removed);
     Outcome::done()
 }
 
