@@ -179,3 +179,34 @@ impl Tokens {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persist::memory::Memory;
+    use std::sync::Arc;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_token_that_is_removed_while_it_is_used_stays_removed() {
+        let store = Store::open(Arc::new(Memory::default())).await.expect("opened");
+        let tokens = Arc::new(Tokens::open(store).await.expect("opened"));
+        for round in 0..200 {
+            let secret = tokens.create(NewToken::default()).await.expect("created");
+            let (using, used) = (tokens.clone(), secret.clone());
+            let use_it =
+                tokio::spawn(async move { using.use_token(&used, &format!("10.0.0.{round}")).await });
+            tokens
+                .remove(std::slice::from_ref(&secret), None)
+                .await
+                .expect("removed");
+            use_it.await.expect("ran").expect("answered");
+            assert!(
+                tokens
+                    .use_token(&secret, "10.0.0.1")
+                    .await
+                    .expect("answered")
+                    .is_none()
+            );
+        }
+    }
+}

@@ -502,3 +502,47 @@ async fn twenty_pools_at_once() {
         pool.stop().await;
     }
 }
+
+#[tokio::test]
+async fn one_address_is_registered_once_however_many_ask_together() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let mut client = server.admin().await;
+        let registration = registration(&pool);
+        asking.spawn(async move { client.call("server.add", registration).await });
+    }
+    let answers = asking.join_all().await;
+    let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
+    let refused = answers
+        .iter()
+        .filter(|answer| answer.as_ref().is_err_and(|error| error["code"] == 16))
+        .count();
+    assert_eq!((accepted, refused), (1, 9), "{answers:?}");
+    pool.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_removed_server_stays_removed_after_a_restart() {
+    let folder = Folder::new();
+    let pool = tls_pool(3).await;
+    let server = TestServer::start_in(&folder.0).await;
+    let mut client = server.admin().await;
+    for _ in 0..5 {
+        // The driver is about to note the certificate, or the pool's name, when it is told to go.
+        let id = add(
+            &mut client,
+            registration(&pool),
+            json!({ "fingerprint": "first-use" }),
+        )
+        .await;
+        client.ok("server.remove", json!({ "id": id })).await;
+    }
+    server.stop().await;
+    let server = TestServer::start_in(&folder.0).await;
+    let mut client = server.admin().await;
+    assert_eq!(client.ok("server.getAll", json!({})).await, json!([]));
+    server.stop().await;
+    pool.stop().await;
+}

@@ -379,3 +379,18 @@ async fn the_form_refuses() {
     assert!(!body.contains("<script>alert(1)"), "what was typed is no markup");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_deleted_token_ends_its_sessions() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let token = admin.ok("token.create", json!({})).await;
+    let mut other = server.connect().await;
+    other.ok("session.signIn", json!({ "token": token })).await;
+    admin.ok("token.delete", json!({ "tokens": [token] })).await;
+    assert!(
+        matches!(other.next().await, Incoming::Closed(..)),
+        "the session ends with its token"
+    );
+    server.stop().await;
+}
