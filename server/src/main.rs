@@ -7,7 +7,7 @@ use server::{
     config::{Config, LogFormat, Settings},
     http,
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -71,6 +71,9 @@ impl Serve {
     }
 }
 
+/// What a thread for long work freed goes back to the system when the thread ends.
+const IDLE_THREAD: Duration = Duration::from_millis(500);
+
 fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
     let serve = match line.command {
@@ -79,7 +82,10 @@ fn main() -> anyhow::Result<()> {
     };
     let config = serve.into_config()?;
     start_log(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_keep_alive(IDLE_THREAD)
+        .enable_all()
+        .build()?;
     runtime.block_on(run(config))
 }
 

@@ -9,7 +9,9 @@ use crate::{
     reference::{OpaqueRef, Ref},
     watch::{Batch, Operation},
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use std::hash::BuildHasher;
 
 /// Number of a reference in a [`Cache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +45,8 @@ enum Content {
 /// All kept records of one pool.
 #[derive(Debug, Default)]
 pub struct Cache {
-    index: FxHashMap<OpaqueRef, Slot>,
+    /// Slots by the reference of their entry, which is not repeated here.
+    index: HashTable<Slot>,
     entries: Vec<Entry>,
     free: Vec<Slot>,
     counts: FxHashMap<Class, usize>,
@@ -61,7 +64,8 @@ impl Cache {
     }
 
     pub fn slot(&self, reference: &OpaqueRef) -> Option<Slot> {
-        self.index.get(reference).copied()
+        let same = |slot: &Slot| self.entries[slot.0 as usize].reference == *reference;
+        self.index.find(hash(reference), same).copied()
     }
 
     pub fn record(&self, slot: Slot) -> Option<&Record> {
@@ -112,7 +116,7 @@ impl Cache {
 
     /// The slot of a reference, made if it is new.
     pub fn intern(&mut self, reference: &OpaqueRef) -> Slot {
-        if let Some(&slot) = self.index.get(reference) {
+        if let Some(slot) = self.slot(reference) {
             return slot;
         }
         let entry = Entry {
@@ -130,15 +134,22 @@ impl Cache {
                 slot
             }
         };
-        self.index.insert(reference.clone(), slot);
+        let Self { index, entries, .. } = self;
+        index.insert_unique(hash(reference), slot, |slot| {
+            hash(&entries[slot.0 as usize].reference)
+        });
         slot
     }
 
     /// Forgets a slot behind which nothing is and of which nobody holds the number any more.
     pub fn release(&mut self, slot: Slot) {
         let entry = &self.entries[slot.0 as usize];
-        if matches!(entry.content, Content::Dangling) && self.index.get(&entry.reference) == Some(&slot) {
-            self.index.remove(&entry.reference);
+        if matches!(entry.content, Content::Dangling)
+            && let Ok(indexed) = self
+                .index
+                .find_entry(hash(&entry.reference), |other| *other == slot)
+        {
+            indexed.remove();
             self.free.push(slot);
         }
     }
@@ -153,8 +164,9 @@ impl Cache {
         if batch.full {
             // One growth instead of many: the peak of a first listing is what memory is judged by.
             let more = batch.events.len().saturating_sub(self.entries.len());
-            self.index.reserve(more);
-            self.entries.reserve_exact(more);
+            let Self { index, entries, .. } = self;
+            index.reserve(more, |slot| hash(&entries[slot.0 as usize].reference));
+            entries.reserve_exact(more);
         }
         for event in batch.events {
             // A record that came and went between two polls: a slot for it would never be freed.
@@ -167,7 +179,7 @@ impl Cache {
             }
             changes.extend(match event.operation {
                 Operation::Put(record) => {
-                    self.put(slot, event.class, Content::Known(*record), essence_changed)
+                    self.put(slot, event.class, Content::Known(record), essence_changed)
                 }
                 Operation::Unreadable => self.put(
                     slot,
@@ -247,6 +259,10 @@ impl Cache {
     }
 }
 
+fn hash(reference: &OpaqueRef) -> u64 {
+    FxBuildHasher.hash_one(reference)
+}
+
 fn class_of(content: &Content) -> Option<Class> {
     match content {
         Content::Dangling => None,
@@ -265,7 +281,7 @@ mod tests {
         Event {
             class: Class::Vm,
             reference: OpaqueRef::parse(reference),
-            operation: Operation::Put(Box::new(record)),
+            operation: Operation::Put(record),
         }
     }
 

@@ -16,7 +16,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 
 /// Largest answer that is read; a pool of 20,000 VMs lists in about 80 MB.
 const MAX_ANSWER: usize = 512 << 20;
@@ -25,6 +25,16 @@ const CALLS_AT_A_TIME: usize = 20;
 /// A login or a short read; long operations give their own.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pieces of a streamed answer that wait for their reader.
+const CHUNKS_WAITING: usize = 8;
+
+/// Reads an answer while it arrives.
+pub trait BodyReader: Default + Send + 'static {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), CallError>;
+    /// The answer without what was taken out of it.
+    fn finish(&mut self) -> Result<Bytes, CallError>;
+}
 
 /// Where and as whom to connect.
 #[derive(Clone)]
@@ -231,6 +241,35 @@ impl Client {
         }
     }
 
+    /// As [`Client::call_unqueued`], for an answer too large to hold: it is read while it arrives, on a
+    /// thread of its own. Only where the host [speaks JSON](Client::speaks_json).
+    pub async fn call_streamed<R: BodyReader>(
+        &self,
+        method: &str,
+        params: &[Value],
+        limit: Duration,
+    ) -> Result<(R, Answer), CallError> {
+        let session = self.session.load_full().ok_or(CallError::NoSession)?;
+        let send = async |session: &str| {
+            let params = with_session(session, params);
+            tokio::time::timeout(limit, self.exchange_streamed(method, &params))
+                .await
+                .unwrap_or(Err(CallError::Timeout(limit)))
+        };
+        match send(&session).await {
+            Err(error) if error.is_fault("SESSION_INVALID") => {
+                let session = self.renew_session(&session).await?;
+                send(&session).await
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the last login found a host with JSON-RPC.
+    pub fn speaks_json(&self) -> bool {
+        self.protocol.load(Ordering::Relaxed) == 1
+    }
+
     /// One new login for all callers that met the same dead session.
     async fn renew_session(&self, dead: &Arc<String>) -> Result<Arc<String>, CallError> {
         let _turn = self.login.lock().await;
@@ -276,20 +315,9 @@ impl Client {
         method: &str,
         params: &[Value],
     ) -> Result<(bool, Result<Answer, CallError>), CallError> {
-        let response = self
-            .http
-            .post(format!("{}{}", self.endpoint.url, protocol.path()))
-            .header(reqwest::header::CONTENT_TYPE, protocol.content_type())
-            .body(protocol.encode(method, params))
-            .send()
-            .await
-            .map_err(|error| self.transport_error(&error))?;
+        let response = self.post(protocol, method, params).await?;
         let status = response.status();
-        let is_json = response
-            .headers()
-            .get(reqwest::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("application/json"));
+        let is_json = declares_json(&response);
         let body = self.body(response).await?;
         if protocol == Protocol::JsonRpc && !is_json {
             let reason = format!("HTTP status {} and no JSON", status.as_u16());
@@ -304,6 +332,63 @@ impl Client {
         Ok((is_json, protocol.decode(body)))
     }
 
+    async fn exchange_streamed<R: BodyReader>(
+        &self,
+        method: &str,
+        params: &[Value],
+    ) -> Result<(R, Answer), CallError> {
+        let mut response = self.post(Protocol::JsonRpc, method, params).await?;
+        let status = response.status();
+        if !status.is_success() || !declares_json(&response) {
+            let reason = format!("HTTP status {} and no JSON", status.as_u16());
+            return Err(CallError::Protocol(reason));
+        }
+        let (sender, mut chunks) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut reader = R::default();
+            while let Some(chunk) = chunks.blocking_recv() {
+                reader.push(&chunk)?;
+            }
+            let rest = reader.finish()?;
+            Ok::<_, CallError>((reader, rest))
+        });
+        let mut length = 0;
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.transport_error(&error))?
+        {
+            length += chunk.len();
+            if length > MAX_ANSWER {
+                return Err(too_large());
+            }
+            // The reader gave up: it says why below.
+            if sender.send(chunk).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        let read = reading.await;
+        let (reader, rest) =
+            read.map_err(|error| CallError::Protocol(format!("the answer could not be read: {error}")))??;
+        Ok((reader, Protocol::JsonRpc.decode(rest)?))
+    }
+
+    async fn post(
+        &self,
+        protocol: Protocol,
+        method: &str,
+        params: &[Value],
+    ) -> Result<reqwest::Response, CallError> {
+        self.http
+            .post(format!("{}{}", self.endpoint.url, protocol.path()))
+            .header(reqwest::header::CONTENT_TYPE, protocol.content_type())
+            .body(protocol.encode(method, params))
+            .send()
+            .await
+            .map_err(|error| self.transport_error(&error))
+    }
+
     async fn body(&self, mut response: reqwest::Response) -> Result<Bytes, CallError> {
         let length = response
             .content_length()
@@ -315,9 +400,7 @@ impl Client {
             .map_err(|error| self.transport_error(&error))?
         {
             if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(CallError::Protocol(format!(
-                    "an answer of more than {MAX_ANSWER} bytes"
-                )));
+                return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
@@ -337,6 +420,18 @@ impl Client {
             sent: !error.is_connect(),
         }
     }
+}
+
+fn declares_json(response: &reqwest::Response) -> bool {
+    response
+        .headers()
+        .get(reqwest::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("application/json"))
+}
+
+fn too_large() -> CallError {
+    CallError::Protocol(format!("an answer of more than {MAX_ANSWER} bytes"))
 }
 
 fn with_session(session: &str, params: &[Value]) -> Vec<Value> {

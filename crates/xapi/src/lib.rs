@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod client;
 pub mod error;
+mod events;
 pub mod records;
 pub mod reference;
 pub mod tls;
@@ -18,4 +19,4 @@ pub use cache::{Cache, Change, Slot};
 pub use client::{Client, Endpoint};
 pub use error::{CallError, Fault};
 pub use records::{Class, Record};
-pub use reference::{OpaqueRef, Ref};
+pub use reference::{OpaqueRef, Ref, Uuid};

@@ -26,7 +26,7 @@ pub use types::{IntMap, List, Map, Restrictions, Text, Texts, Timestamp, parse_d
 pub use vm::*;
 
 pub use crate::reference::{OpaqueRef, Ref};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::DeserializeSeed};
 
 /// A typed record and the class it belongs to.
 pub trait XapiRecord: Sized {
@@ -88,11 +88,22 @@ macro_rules! classes {
 
             /// Reads the JSON of a record of `class`.
             pub fn parse(class: Class, json: &str) -> Result<Record, serde_json::Error> {
-                Ok(match class { $(Class::$variant => Record::$variant(serde_json::from_str(json)?)),* })
+                let mut deserializer = serde_json::Deserializer::from_str(json);
+                let record = class.deserialize(&mut deserializer)?;
+                deserializer.end().map(|()| record)
             }
 
             pub fn uuid(&self) -> Option<&str> {
                 match self { $(Record::$variant(record) => record.uuid()),* }
+            }
+        }
+
+        /// Reads a record of this class.
+        impl<'de> DeserializeSeed<'de> for Class {
+            type Value = Record;
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Record, D::Error> {
+                let members = lenient::Members(deserializer);
+                Ok(match self { $(Class::$variant => Record::$variant(Box::deserialize(members)?)),* })
             }
         }
     };

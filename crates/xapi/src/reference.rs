@@ -44,6 +44,25 @@ impl OpaqueRef {
     }
 }
 
+/// A UUID, or whatever text stands for one, as the key of an index.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Uuid(Repr);
+
+impl Uuid {
+    pub fn parse(text: &str) -> Self {
+        Self(match parse_uuid(text) {
+            Some(uuid) => Repr::Uuid(uuid),
+            None => Repr::Other(text.into()),
+        })
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&OpaqueRef(self.0.clone()), f)
+    }
+}
+
 /// 16 bytes of a lower-case, dashed UUID; anything else must survive as text to be sent back unchanged.
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let text = text.as_bytes();
@@ -51,24 +70,34 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
         return None;
     }
     let mut bytes = [0; 16];
-    let mut nibbles = 0;
-    for (position, &character) in text.iter().enumerate() {
-        if matches!(position, 8 | 13 | 18 | 23) {
-            if character != b'-' {
-                return None;
-            }
-            continue;
+    let mut wrong = 0;
+    let mut at = 0;
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            wrong |= u8::from(text[at] != b'-') << 4;
+            at += 1;
         }
-        let value = match character {
-            b'0'..=b'9' => character - b'0',
-            b'a'..=b'f' => character - b'a' + 10,
-            _ => return None,
-        };
-        bytes[nibbles / 2] = bytes[nibbles / 2] << 4 | value;
-        nibbles += 1;
+        let (high, low) = (NIBBLE[usize::from(text[at])], NIBBLE[usize::from(text[at + 1])]);
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
+        at += 2;
+    }
+    if wrong & 0xf0 != 0 {
+        return None;
     }
     Some(bytes)
 }
+
+/// Values of lower-case hexadecimal digits; above 15 for anything else.
+const NIBBLE: [u8; 256] = {
+    let mut table = [0xf0; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[HEX[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
 
 impl fmt::Display for OpaqueRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,6 +205,8 @@ mod tests {
             "OpaqueRef:D4C1F3A0-0b9e-4a57-8d35-2f0a6b7c8d9e",
             "Ref:12",
             "OpaqueRef:short",
+            "OpaqueRef:d4c1f3a0-0b9e-4a57-8d35-2f0a6b7c8dge",
+            "OpaqueRef:d4c1f3a0x0b9e-4a57-8d35-2f0a6b7c8d9e",
             "anything",
         ] {
             assert_eq!(OpaqueRef::parse(text).to_string(), text);

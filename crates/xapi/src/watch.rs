@@ -12,14 +12,14 @@ use crate::{
     cache::Cache,
     client::Client,
     error::CallError,
-    records::{Class, Record},
-    reference::OpaqueRef,
-    wire::Answer,
+    events::{EventReader, Tail},
+    records::Class,
 };
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
-use std::{borrow::Cow, time::Duration};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub use crate::events::{Event, Operation};
 
 /// How long XAPI may keep a poll open without news; also how old "last heard" gets on an idle pool.
 const POLL: Duration = Duration::from_secs(30);
@@ -40,21 +40,6 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Rows by class, as XAPI counts them.
     counts: FxHashMap<Class, i64>,
-}
-
-#[derive(Debug)]
-pub struct Event {
-    pub class: Class,
-    pub reference: OpaqueRef,
-    pub operation: Operation,
-}
-
-#[derive(Debug)]
-pub enum Operation {
-    Put(Box<Record>),
-    /// It exists, but its record cannot be read.
-    Unreadable,
-    Delete,
 }
 
 /// Where we are in a pool's history.
@@ -94,24 +79,29 @@ impl Watch {
         let full = token.is_empty();
         let classes: Vec<&str> = Class::ALL.iter().map(|class| class.name()).collect();
         let params = [json!(classes), json!(token), json!(wait.as_secs_f64())];
-        let answer = match client.call_unqueued("event.from", &params, limit).await {
+        let answer = if full {
+            listing(client, &params, limit).await
+        } else {
+            events(client, &params, limit).await
+        };
+        let (events, tail) = match answer {
             Err(error) if error.is_fault("EVENT_FROM_TOKEN_PARSE_FAILURE") => {
                 self.restart();
                 return Err(error);
             }
             other => other?,
         };
-        let (batch, token) = if answer.len() > LARGE {
-            tokio::task::spawn_blocking(move || read(&answer, full))
-                .await
-                .map_err(|error| CallError::Protocol(format!("the events could not be read: {error}")))??
-        } else {
-            read(&answer, full)?
-        };
         let doubted = matches!(self.state, State::Following { doubted: true, .. });
-        self.state = State::Following { token, doubted };
+        self.state = State::Following {
+            token: tail.token,
+            doubted,
+        };
         self.listed = full;
-        Ok(batch)
+        Ok(Batch {
+            full,
+            events,
+            counts: tail.counts,
+        })
     }
 
     /// Compares counts after a batch was applied; a confirmed doubt makes the next poll a full listing.
@@ -162,61 +152,29 @@ impl Batch {
     }
 }
 
-#[derive(Deserialize)]
-struct RawBatch<'a> {
-    #[serde(borrow)]
-    events: Vec<RawEvent<'a>>,
-    #[serde(default)]
-    valid_ref_counts: FxHashMap<String, serde_json::Value>,
-    token: String,
-}
-
-#[derive(Deserialize)]
-struct RawEvent<'a> {
-    #[serde(borrow)]
-    class: Cow<'a, str>,
-    #[serde(borrow)]
-    operation: Cow<'a, str>,
-    #[serde(borrow, rename = "ref")]
-    reference: Cow<'a, str>,
-    #[serde(borrow, default)]
-    snapshot: Option<&'a RawValue>,
-}
-
-fn read(answer: &Answer, full: bool) -> Result<(Batch, String), CallError> {
-    let raw: RawBatch<'_> = answer.parse()?;
-    let mut events = Vec::with_capacity(raw.events.len());
-    for event in raw.events {
-        let Some(class) = Class::from_event(&event.class) else {
-            continue;
-        };
-        let reference = OpaqueRef::parse(&event.reference);
-        let operation = match (&*event.operation, event.snapshot) {
-            ("del", _) => Operation::Delete,
-            (_, Some(snapshot)) => match Record::parse(class, snapshot.get()) {
-                Ok(record) => Operation::Put(Box::new(record)),
-                Err(error) => {
-                    tracing::warn!(class = class.name(), reference = %reference, %error, "a record cannot be read");
-                    Operation::Unreadable
-                }
-            },
-            (_, None) => continue,
-        };
-        events.push(Event {
-            class,
-            reference,
-            operation,
-        });
+/// Everything there is; read while it arrives where the host speaks JSON.
+async fn listing(
+    client: &Client,
+    params: &[Value],
+    limit: Duration,
+) -> Result<(Vec<Event>, Tail), CallError> {
+    if !client.speaks_json() {
+        return events(client, params, limit).await;
     }
-    let counts = raw
-        .valid_ref_counts
-        .iter()
-        .filter_map(|(name, count)| {
-            let class = Class::from_event(name)?;
-            // Messages are files beside the database: their count says nothing.
-            let counted = count.as_i64().or_else(|| count.as_str()?.parse().ok())?;
-            (class != Class::Message).then_some((class, counted))
-        })
-        .collect();
-    Ok((Batch { full, events, counts }, raw.token))
+    let (reader, answer) = client
+        .call_streamed::<EventReader>("event.from", params, limit)
+        .await?;
+    Ok((reader.events, Tail::read(&answer)?))
+}
+
+async fn events(client: &Client, params: &[Value], limit: Duration) -> Result<(Vec<Event>, Tail), CallError> {
+    let answer = client.call_unqueued("event.from", params, limit).await?;
+    let large = answer.len() > LARGE;
+    let read = move || Ok((EventReader::of_result(answer.json())?, Tail::read(&answer)?));
+    if large {
+        return tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| CallError::Protocol(format!("the events could not be read: {error}")))?;
+    }
+    read()
 }

@@ -7,7 +7,7 @@
 use super::convert::{Asked, Context, Converted, DiskIndex, Need, PoolFacts, convert, parent_of_disk};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
-use xapi::{Cache, Change, Class, OpaqueRef, Record, Slot};
+use xapi::{Cache, Change, Class, OpaqueRef, Record, Slot, Uuid};
 
 /// What became of the objects of a pool.
 #[derive(Debug, Default)]
@@ -55,15 +55,15 @@ struct Node {
 /// Disks by uuid, and the disks that name a parent by uuid.
 #[derive(Debug, Default)]
 struct Disks {
-    by_uuid: FxHashMap<Box<str>, Slot>,
-    uuid_of: FxHashMap<Slot, Box<str>>,
-    children: FxHashMap<Box<str>, FxHashSet<Slot>>,
-    parent_of: FxHashMap<Slot, Box<str>>,
+    by_uuid: FxHashMap<Uuid, Slot>,
+    uuid_of: FxHashMap<Slot, Uuid>,
+    children: FxHashMap<Uuid, FxHashSet<Slot>>,
+    parent_of: FxHashMap<Slot, Uuid>,
 }
 
 impl DiskIndex for Disks {
     fn disk(&self, uuid: &str) -> Option<Slot> {
-        self.by_uuid.get(uuid).copied()
+        self.by_uuid.get(&Uuid::parse(uuid)).copied()
     }
 }
 
@@ -204,7 +204,7 @@ impl Disks {
             Some(Record::Vdi(disk)) => Some(disk),
             _ => None,
         };
-        let uuid = disk.and_then(|disk| disk.uuid.clone());
+        let uuid = disk.and_then(|disk| disk.uuid.as_deref()).map(Uuid::parse);
         if self.uuid_of.get(&slot) != uuid.as_ref() {
             if let Some(old) = self.uuid_of.remove(&slot) {
                 // A disk that was forgotten and introduced again has the same uuid behind another reference.
@@ -219,7 +219,7 @@ impl Disks {
                 self.uuid_of.insert(slot, uuid);
             }
         }
-        let parent = disk.and_then(|disk| parent_of_disk(disk)).map(Box::from);
+        let parent = disk.and_then(|disk| parent_of_disk(disk)).map(Uuid::parse);
         if self.parent_of.get(&slot) != parent.as_ref() {
             if let Some(old) = self.parent_of.remove(&slot)
                 && let Some(siblings) = self.children.get_mut(&old)
@@ -236,14 +236,14 @@ impl Disks {
         }
     }
 
-    fn mark_descendants(&self, uuid: &str, dirty: &mut FxHashSet<Slot>) {
-        let mut waiting: Vec<&str> = vec![uuid];
+    fn mark_descendants(&self, uuid: &Uuid, dirty: &mut FxHashSet<Slot>) {
+        let mut waiting = vec![uuid];
         let mut seen = FxHashSet::default();
         while let Some(uuid) = waiting.pop() {
             for &child in self.children.get(uuid).into_iter().flatten() {
                 if seen.insert(child) {
                     dirty.insert(child);
-                    waiting.extend(self.uuid_of.get(&child).map(|uuid| &**uuid));
+                    waiting.extend(self.uuid_of.get(&child));
                 }
             }
         }

@@ -6,9 +6,11 @@
 use super::{convert::Converted, graph::Update};
 use app::model::ObjectType;
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::{
     collections::{BTreeMap, VecDeque},
+    hash::{BuildHasher, Hash},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use tokio::sync::watch;
@@ -61,9 +63,11 @@ pub struct Delta {
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
-    objects: FxHashMap<Arc<str>, Arc<Object>>,
-    by_reference: FxHashMap<OpaqueRef, Arc<str>>,
-    by_revision: BTreeMap<u64, Arc<str>>,
+    /// By id, which stands in the object.
+    objects: HashTable<Arc<Object>>,
+    /// By reference, likewise.
+    by_reference: HashTable<Arc<Object>>,
+    by_revision: BTreeMap<u64, Arc<Object>>,
     /// Ids of the messages about an object.
     messages: FxHashMap<Box<str>, Vec<Arc<str>>>,
     removals: VecDeque<(u64, Arc<str>)>,
@@ -124,24 +128,25 @@ impl Store {
     /// By XO id or by XAPI reference, as params of methods may name it.
     pub fn get(&self, id: &str) -> Option<Arc<Object>> {
         let inner = self.read();
-        if let Some(object) = inner.objects.get(id) {
-            return Some(object.clone());
-        }
-        let id = inner.by_reference.get(&OpaqueRef::parse(id))?;
-        inner.objects.get(id).cloned()
+        let object = inner.get(id).or_else(|| {
+            let reference = OpaqueRef::parse(id);
+            let same = |object: &Arc<Object>| object.reference == reference;
+            inner.by_reference.find(hash(&reference), same)
+        });
+        object.cloned()
     }
 
     /// All objects, with the revision that they show, in the order of the first change.
     pub fn all(&self) -> (u64, Vec<Arc<Object>>) {
         let inner = self.read();
-        (inner.revision, inner.objects.values().cloned().collect())
+        (inner.revision, inner.objects.iter().cloned().collect())
     }
 
     /// Messages about the object of this uuid.
     pub fn messages(&self, about: &str) -> Vec<Arc<Object>> {
         let inner = self.read();
         let ids = inner.messages.get(about).into_iter().flatten();
-        ids.filter_map(|id| inner.objects.get(id).cloned()).collect()
+        ids.filter_map(|id| inner.get(id).cloned()).collect()
     }
 
     pub fn since(&self, revision: u64) -> Delta {
@@ -162,15 +167,13 @@ impl Store {
             };
         }
         let (mut changed, mut total, mut reached) = (Vec::new(), 0usize, upto);
-        for (&revision, id) in inner.by_revision.range(from + 1..=upto) {
+        for (&revision, object) in inner.by_revision.range(from + 1..=upto) {
             if total >= limit {
                 reached = revision - 1;
                 break;
             }
-            if let Some(object) = inner.objects.get(id) {
-                total = total.saturating_add(weight(object));
-                changed.push(object.clone());
-            }
+            total = total.saturating_add(weight(object));
+            changed.push(object.clone());
         }
         let first = inner.removals.partition_point(|(removed, _)| *removed <= from);
         let gone = inner
@@ -179,7 +182,7 @@ impl Store {
             .take_while(|(removed, _)| *removed <= reached);
         let gone = gone
             .map(|(_, id)| id)
-            .filter(|id| !inner.objects.contains_key(*id))
+            .filter(|id| inner.get(id).is_none())
             .cloned()
             .collect();
         Delta {
@@ -197,6 +200,9 @@ impl Store {
         }
         let mut inner = self.write();
         let before = inner.revision;
+        let more = update.put.len().saturating_sub(inner.objects.len());
+        inner.objects.reserve(more, |object| hash(&object.id));
+        inner.by_reference.reserve(more, |object| hash(&object.reference));
         for id in update.removed {
             inner.remove(source, &id);
         }
@@ -212,9 +218,17 @@ impl Store {
     }
 }
 
+fn hash(key: &(impl Hash + ?Sized)) -> u64 {
+    FxBuildHasher.hash_one(key)
+}
+
 impl Inner {
+    fn get(&self, id: &str) -> Option<&Arc<Object>> {
+        self.objects.find(hash(id), |object| *object.id == *id)
+    }
+
     fn put(&mut self, source: Source, pool: &Arc<str>, reference: OpaqueRef, converted: Converted) {
-        let old = self.objects.get(&converted.id);
+        let old = self.get(&converted.id);
         let same_json = old.is_some_and(|old| old.json == converted.json);
         if let Some(old) = old {
             if old.source != source {
@@ -247,21 +261,38 @@ impl Inner {
 
     fn publish(&mut self, object: Arc<Object>) {
         self.revision = object.revision;
-        self.by_revision.insert(object.revision, object.id.clone());
-        self.by_reference
-            .insert(object.reference.clone(), object.id.clone());
+        self.take(&object.id);
         if let Some(about) = &object.about {
             let messages = self.messages.entry(about.clone()).or_default();
-            if !messages.contains(&object.id) {
-                messages.push(object.id.clone());
+            messages.push(object.id.clone());
+        }
+        let by_id = |object: &Arc<Object>| hash(&object.id);
+        self.objects
+            .insert_unique(hash(&object.id), object.clone(), by_id);
+        let by_reference = |object: &Arc<Object>| hash(&object.reference);
+        self.by_reference
+            .insert_unique(hash(&object.reference), object.clone(), by_reference);
+        self.by_revision.insert(object.revision, object);
+    }
+
+    /// Takes an object out of every index.
+    fn take(&mut self, id: &str) -> Option<Arc<Object>> {
+        let found = self.objects.find_entry(hash(id), |object| *object.id == *id);
+        let (object, _) = found.ok()?.remove();
+        let same = |other: &Arc<Object>| Arc::ptr_eq(other, &object);
+        if let Ok(found) = self.by_reference.find_entry(hash(&object.reference), same) {
+            found.remove();
+        }
+        self.by_revision.remove(&object.revision);
+        if let Some(about) = &object.about
+            && let Some(messages) = self.messages.get_mut(about)
+        {
+            messages.retain(|message| **message != *id);
+            if messages.is_empty() {
+                self.messages.remove(about);
             }
         }
-        if let Some(old) = self.objects.insert(object.id.clone(), object.clone()) {
-            self.by_revision.remove(&old.revision);
-            if old.reference != object.reference {
-                self.by_reference.remove(&old.reference);
-            }
-        }
+        Some(object)
     }
 
     fn remove(&mut self, source: Source, id: &Arc<str>) {
@@ -280,21 +311,10 @@ impl Inner {
                 return;
             }
         }
-        if self.objects.get(id).is_none_or(|object| object.source != source) {
+        if self.get(id).is_none_or(|object| object.source != source) {
             return;
         }
-        if let Some(old) = self.objects.remove(id) {
-            self.by_revision.remove(&old.revision);
-            self.by_reference.remove(&old.reference);
-            if let Some(about) = &old.about
-                && let Some(messages) = self.messages.get_mut(about)
-            {
-                messages.retain(|message| message != id);
-                if messages.is_empty() {
-                    self.messages.remove(about);
-                }
-            }
-        }
+        self.take(id);
         self.revision += 1;
         match heir {
             Some(heir) => {

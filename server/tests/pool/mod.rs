@@ -34,7 +34,7 @@ pub fn put(class_name: &str, reference: &str, record: &Value) -> Event {
     Event {
         class,
         reference: OpaqueRef::parse(reference),
-        operation: Operation::Put(Box::new(record)),
+        operation: Operation::Put(record),
     }
 }
 

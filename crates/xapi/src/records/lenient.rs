@@ -1,6 +1,9 @@
 //! Reading a field in whatever JSON form it came; an unexpected form is "missing", never an error.
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{
+    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    forward_to_deserialize_any,
+};
 use std::{fmt, marker::PhantomData};
 
 /// A field type and the JSON forms that it accepts.
@@ -77,5 +80,21 @@ impl<'de, T: Lenient> Visitor<'de> for Seed<T> {
     }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         T::from_map(map)
+    }
+}
+
+/// Reads a record from named members only: serde would take a list for its fields one after another.
+pub struct Members<D>(pub D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Members<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }

@@ -156,8 +156,8 @@ impl<T: Serialize> Serialize for List<T> {
     }
 }
 
-/// Texts one after another in one allocation, each behind its length: a pool has a million small ones,
-/// and an allocation for each would cost more than they do.
+/// Texts one after another in one allocation, each behind its length (seven bits a byte, the last without
+/// the top bit): a pool has a million small ones, and an allocation for each would cost more than they do.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Packed(Box<[u8]>);
 
@@ -165,10 +165,13 @@ impl Packed {
     fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = Vec::new();
         for text in texts {
-            // Nothing that XAPI sends comes near 4 GiB; what did would be cut, not wrapped.
-            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(&text.as_bytes()[..length as usize]);
+            let mut length = text.len();
+            while length >= 0x80 {
+                bytes.push(0x80 | length as u8);
+                length >>= 7;
+            }
+            bytes.push(length as u8);
+            bytes.extend_from_slice(text.as_bytes());
         }
         Self(bytes.into())
     }
@@ -183,8 +186,17 @@ struct Unpacked<'a>(&'a [u8]);
 impl<'a> Iterator for Unpacked<'a> {
     type Item = &'a str;
     fn next(&mut self) -> Option<&'a str> {
-        let (length, rest) = self.0.split_first_chunk::<4>()?;
-        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         // Packed from texts: it is one.
         std::str::from_utf8(text).ok()
@@ -336,6 +348,15 @@ impl Lenient for Restrictions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_of_every_length_are_packed() {
+        let texts: Vec<String> = [0, 1, 127, 128, 129, 16_383, 16_384, 100_000]
+            .map(|length| "x".repeat(length))
+            .into();
+        let packed = Packed::of(texts.iter().map(String::as_str));
+        assert!(packed.iter().eq(texts.iter().map(String::as_str)));
+    }
 
     #[test]
     fn dates_of_every_release_are_read() {
