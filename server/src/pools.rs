@@ -26,6 +26,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -107,6 +108,8 @@ struct Shared {
     store: Store,
     secrets: Secrets,
     inventory: Arc<inventory::Store>,
+    /// See `Limits`.
+    silence: Duration,
     links: Mutex<BTreeMap<String, Link>>,
     /// Grows when a row of [`Pools::rows`] changed in more than its age.
     changed: watch::Sender<u64>,
@@ -178,11 +181,13 @@ impl Pools {
         store: Store,
         secrets: Secrets,
         inventory: Arc<inventory::Store>,
+        silence: Duration,
     ) -> Result<Self, StoreError> {
         let pools = Self {
             shared: Arc::new(Shared {
                 secrets,
                 inventory,
+                silence,
                 links: Mutex::default(),
                 changed: watch::Sender::new(0),
                 tracker: TaskTracker::new(),

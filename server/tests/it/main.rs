@@ -2,9 +2,11 @@
 
 mod filters;
 mod inventory;
+mod limits;
 mod protocol;
 mod servers;
 mod session;
+mod silence;
 mod support;
 mod views;
 mod vms;

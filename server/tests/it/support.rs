@@ -1,11 +1,12 @@
 //! A server in this process, clients over real sockets, and waiting without sleeping blindly.
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Map, Value, json};
 use server::{
     app::App,
     config::{Config, LogFormat},
     http::serve::serve,
+    limits::Limits,
     persist::{Backend, embedded::Embedded, memory::Memory},
 };
 use std::{
@@ -69,8 +70,12 @@ pub struct TestServer {
 impl TestServer {
     /// One that forgets.
     pub async fn start() -> Self {
+        Self::start_with(Limits::default()).await
+    }
+
+    pub async fn start_with(limits: Limits) -> Self {
         let folder = Folder::new();
-        let mut server = Self::on(Arc::new(Memory::default()), &folder.0).await;
+        let mut server = Self::on(Arc::new(Memory::default()), &folder.0, limits).await;
         server._folder = Some(folder);
         server
     }
@@ -80,21 +85,22 @@ impl TestServer {
         // The server before may still be closing its store.
         let path = folder.join("xo.redb");
         let backend = eventually("the store opens", async || Embedded::open(&path).ok()).await;
-        Self::on(Arc::new(backend), folder).await
+        Self::on(Arc::new(backend), folder, Limits::default()).await
     }
 
-    async fn on(backend: Arc<dyn Backend>, folder: &Path) -> Self {
+    async fn on(backend: Arc<dyn Backend>, folder: &Path, limits: Limits) -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: folder.to_owned(),
             admin_email: EMAIL.to_owned(),
             admin_password: Some(PASSWORD.to_owned()),
+            trusted_proxies: Vec::new(),
             site_dir: None,
             first_servers: Vec::new(),
             log: "warn".to_owned(),
             log_format: LogFormat::Text,
         };
-        let (app, _) = App::with_backend(config, backend).await.expect("an app");
+        let (app, _) = App::with_backend(config, limits, backend).await.expect("an app");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         app.start();
@@ -118,21 +124,7 @@ impl TestServer {
     }
 
     pub async fn connect_with(&self, headers: &[(&str, &str)]) -> Client {
-        let mut builder = tokio_websockets::ClientBuilder::new()
-            .uri(&format!("ws://{}/api/", self.address))
-            .expect("a URI");
-        for (name, value) in headers {
-            let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header");
-            let value = http::HeaderValue::from_str(value).expect("a value");
-            builder = builder.add_header(name, value).expect("an allowed header");
-        }
-        let (socket, _) = builder.connect().await.expect("an upgrade");
-        Client {
-            socket,
-            next_id: 1,
-            notifications: Vec::new(),
-            objects: BTreeMap::new(),
-        }
+        Client::connect(self.address, headers).await.expect("an upgrade")
     }
 
     /// The administrator.
@@ -222,6 +214,40 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn connect(
+        address: SocketAddr,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, tokio_websockets::Error> {
+        let mut builder = tokio_websockets::ClientBuilder::new()
+            .uri(&format!("ws://{address}/api/"))
+            .expect("a URI");
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header");
+            let value = http::HeaderValue::from_str(value).expect("a value");
+            builder = builder.add_header(name, value).expect("an allowed header");
+        }
+        let (socket, _) = builder.connect().await?;
+        Ok(Self {
+            socket,
+            next_id: 1,
+            notifications: Vec::new(),
+            objects: BTreeMap::new(),
+        })
+    }
+
+    /// The answer; `None` when the connection ended before it came.
+    pub async fn call_if_there(&mut self, method: &str, params: Value) -> Option<Value> {
+        let request = json!({ "jsonrpc": "2.0", "id": 0, "method": method, "params": params });
+        self.socket.send(Message::text(request.to_string())).await.ok()?;
+        loop {
+            match self.next().await {
+                Incoming::Text(message) if message.get("method").is_none() => return Some(message),
+                Incoming::Text(_) | Incoming::Binary(_) => {}
+                Incoming::Closed(_) => return None,
+            }
+        }
+    }
+
     pub async fn send(&mut self, message: Message) {
         self.socket.send(message).await.expect("a message is taken");
     }
@@ -248,6 +274,14 @@ impl Client {
                 Some(Err(_)) | None => Incoming::Closed(0),
             };
         }
+    }
+
+    /// The next text message, if one has come already.
+    pub fn next_if_there(&mut self) -> Option<Value> {
+        let message = self.socket.next().now_or_never()??.expect("a message");
+        message
+            .as_text()
+            .map(|text| serde_json::from_str(text).expect("JSON"))
     }
 
     /// The next text message.
