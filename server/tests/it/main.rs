@@ -3,6 +3,7 @@
 mod filters;
 mod inventory;
 mod limits;
+mod program;
 mod protocol;
 mod servers;
 mod session;
