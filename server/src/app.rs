@@ -75,8 +75,8 @@ impl App {
         limits: Limits,
         backend: Arc<dyn Backend>,
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
-        let store = Store::open(backend).await?;
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
+        let store = Store::open(backend, &secrets).await?;
         let accounts = Accounts::open(store.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let pools = Pools::open(store, secrets, inventory.clone(), limits.silence).await?;

@@ -334,7 +334,10 @@ impl Pools {
             sealed_password: self.shared.secrets.seal(&registration.password),
             allow_unauthorized: registration.allow_unauthorized,
             enabled: true,
-            http_proxy: registration.http_proxy.filter(|proxy| !proxy.is_empty()),
+            sealed_http_proxy: registration
+                .http_proxy
+                .filter(|proxy| !proxy.is_empty())
+                .map(|proxy| self.shared.secrets.seal(&proxy)),
             fingerprint,
             ..ServerRecord::default()
         };
@@ -388,6 +391,10 @@ impl Pools {
         let sealed = amendment
             .password
             .map(|password| self.shared.secrets.seal(&password));
+        let sealed_proxy = amendment.http_proxy.map(|proxy| {
+            let proxy = proxy.filter(|proxy| !proxy.is_empty());
+            proxy.map(|proxy| self.shared.secrets.seal(&proxy))
+        });
         self.shared
             .amend(id, move |record| {
                 let erase = |value: Option<String>| value.filter(|value| !value.is_empty());
@@ -409,8 +416,8 @@ impl Pools {
                 if let Some(read_only) = amendment.read_only {
                     record.read_only = read_only;
                 }
-                if let Some(proxy) = amendment.http_proxy {
-                    record.http_proxy = erase(proxy);
+                if let Some(sealed) = sealed_proxy {
+                    record.sealed_http_proxy = sealed;
                 }
                 if let Some(fingerprint) = fingerprint {
                     record.fingerprint = erase(fingerprint);
@@ -489,7 +496,10 @@ impl Pools {
     /// As `server.getAll` answers.
     pub fn servers(&self) -> Vec<Server> {
         let links = self.shared.links();
-        links.iter().map(|(id, link)| server(id, link)).collect()
+        links
+            .iter()
+            .map(|(id, link)| server(id, link, &self.shared.secrets))
+            .collect()
     }
 
     /// As the `lists` view carries them.
@@ -499,7 +509,7 @@ impl Pools {
     }
 }
 
-fn server(id: &str, link: &Link) -> Server {
+fn server(id: &str, link: &Link, secrets: &Secrets) -> Server {
     let (record, state) = (&link.record, &link.state);
     Server {
         id: id.to_owned(),
@@ -509,7 +519,10 @@ fn server(id: &str, link: &Link) -> Server {
         allow_unauthorized: record.allow_unauthorized,
         read_only: record.read_only,
         enabled: record.enabled,
-        http_proxy: record.http_proxy.clone(),
+        http_proxy: record
+            .sealed_http_proxy
+            .as_deref()
+            .and_then(|sealed| secrets.unseal(sealed)),
         error: state.error.as_ref().map(LinkError::to_json),
         status: state.status,
         pool_id: state.pool_id.as_deref().map(str::to_owned),

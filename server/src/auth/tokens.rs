@@ -203,12 +203,17 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::persist::memory::Memory;
+    use crate::persist::{memory::Memory, secrets::Secrets};
     use std::sync::Arc;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_that_is_removed_while_it_is_used_stays_removed() {
-        let store = Store::open(Arc::new(Memory::default())).await.expect("opened");
+        let key = std::env::temp_dir().join(format!("xo-key-{}", uuid::Uuid::new_v4()));
+        let secrets = Secrets::open(&key).expect("a key");
+        let store = Store::open(Arc::new(Memory::default()), &secrets)
+            .await
+            .expect("opened");
+        std::fs::remove_file(key).expect("removed");
         let tokens = Arc::new(Tokens::open(store, 10).await.expect("opened"));
         for round in 0..200 {
             let secret = tokens.create(NewToken::default()).await.expect("created");

@@ -325,7 +325,10 @@ async fn endpoint(shared: &Arc<Shared>, id: &str) -> Result<Endpoint, LinkError>
             .ok_or(LinkError::Unsealable)?,
         user: record.username,
         trust: Trust::Authorities,
-        proxy: record.http_proxy,
+        proxy: match &record.sealed_http_proxy {
+            Some(sealed) => Some(shared.secrets.unseal(sealed).ok_or(LinkError::Unsealable)?),
+            None => None,
+        },
         originator: ORIGINATOR.to_owned(),
     };
     endpoint.trust = match record.fingerprint.as_deref() {

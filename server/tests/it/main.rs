@@ -5,6 +5,7 @@ mod inventory;
 mod limits;
 mod program;
 mod protocol;
+mod proxies;
 mod servers;
 mod session;
 mod silence;
