@@ -10,5 +10,6 @@ mod servers;
 mod session;
 mod silence;
 mod support;
+mod tokens;
 mod views;
 mod vms;

@@ -583,6 +583,90 @@ async fn a_task_is_seen_and_cancelled() {
     stage.done().await;
 }
 
+/// A clean shutdown takes 12 s here, a hard one 2 s.
+#[tokio::test]
+async fn a_guest_that_does_not_obey_in_time_is_switched_off() {
+    let pool = SimPool::start(PoolConfig {
+        time_scale: 4.0,
+        batch_ms: 5,
+        ..PoolConfig::default()
+    })
+    .await
+    .expect("a pool");
+    let mut stage = Stage::with(pool).await;
+    let (vm, id) = guest(&stage.pool, "Running");
+    stage
+        .client
+        .ok(
+            "vm.set",
+            json!({ "id": id, "blockedOperations": { "clean_shutdown": "mine", "hard_shutdown": "mine" } }),
+        )
+        .await;
+    let stopped = stage
+        .client
+        .ok(
+            "vm.stop",
+            json!({ "id": id, "forceShutdownDelay": 50, "bypassBlockedOperation": true }),
+        )
+        .await;
+    assert_eq!(stopped, true);
+    let (state, blocked) = stage.pool.read(|db| {
+        let blocked = db.get("VM", &vm, "blocked_operations").clone();
+        (db.text("VM", &vm, "power_state"), blocked)
+    });
+    assert_eq!(state, "Halted");
+    assert_eq!(
+        (blocked.text("clean_shutdown"), blocked.text("hard_shutdown")),
+        ("mine", "mine"),
+        "what was lifted is back, also when the patience ended"
+    );
+    let calls = stage.pool.stats();
+    assert_eq!(calls.calls_of("Async.VM.clean_shutdown"), 1);
+    assert_eq!(calls.calls_of("Async.VM.hard_shutdown"), 1);
+    stage.done().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_obeys_is_not_switched_off() {
+    let mut stage = Stage::new().await;
+    let (vm, id) = guest(&stage.pool, "Running");
+    stage
+        .client
+        .ok("vm.stop", json!({ "id": id, "forceShutdownDelay": 600_000 }))
+        .await;
+    assert_eq!(stage.pool.read(|db| db.text("VM", &vm, "power_state")), "Halted");
+    assert_eq!(stage.pool.stats().calls_of("Async.VM.hard_shutdown"), 0);
+    stage.done().await;
+}
+
+#[tokio::test]
+async fn a_finished_task_is_destroyed() {
+    let mut stage = Stage::new().await;
+    let (_, id) = guest(&stage.pool, "Running");
+    stage.client.ok("vm.pause", json!({ "id": id })).await;
+    let done = |objects: &std::collections::BTreeMap<String, Value>| {
+        let done = objects
+            .iter()
+            .find(|(_, object)| object["type"] == "task" && object["status"] == "success");
+        done.map(|(id, _)| id.clone())
+    };
+    stage
+        .client
+        .until("a task has ended", |objects| done(objects).is_some())
+        .await;
+    let task = done(&stage.client.objects).expect("a task");
+    assert_eq!(stage.client.ok("task.destroy", json!({ "id": task })).await, true);
+    stage
+        .client
+        .until("it is gone", |objects| !objects.contains_key(&task))
+        .await;
+    let (code, ..) = stage.client.fails("task.destroy", json!({ "id": task })).await;
+    assert_eq!(code, 1);
+    let (code, ..) = stage.client.fails("task.cancel", json!({ "id": id })).await;
+    assert_eq!(code, 1, "a VM is no task");
+    stage.done().await;
+}
+
 #[tokio::test]
 async fn who_may_not_is_told_nothing() {
     let stage = Stage::new().await;
