@@ -173,6 +173,11 @@ async fn next_message(
         return Ok(None);
     };
     loop {
+        // The library queues a pong for each ping: it must be taken before the next one is read, or a client
+        // that only sends would fill the memory.
+        tokio::time::timeout(STALLED, SinkExt::flush(socket))
+            .await
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the client does not read"))??;
         match socket.next().await {
             Some(Ok(message)) if message.is_text() || message.is_binary() => {
                 return Ok(Some((message, turn)));

@@ -10,6 +10,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const ELSEWHERE: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
 
@@ -268,4 +269,75 @@ async fn a_batch_does_not_take_more_turns_than_its_client_has() {
     }
     server.stop().await;
     pool.stop().await;
+}
+
+#[tokio::test]
+async fn texts_have_longest_lengths() {
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    let long = "x".repeat(5_000);
+    let many: Vec<Value> = (0..2_000).map(|i| json!({ "name_label": i })).collect();
+    let mut nested = json!({});
+    for _ in 0..50 {
+        nested = json!({ "__and": (0..50).map(|_| json!("a")).chain([nested]).collect::<Vec<_>>() });
+    }
+    for (method, params) in [
+        ("xo.getAllObjects", json!({ "filter": long })),
+        ("xo.getAllObjects", json!({ "filter": { "__or": many } })),
+        ("xo.getAllObjects", json!({ "filter": nested })),
+        ("xo.getAllObjects", json!({ "filter": { "name_label": long } })),
+        (
+            "server.add",
+            json!({ "host": long, "username": "u", "password": "p" }),
+        ),
+        (
+            "server.add",
+            json!({ "host": "h", "label": long, "username": "u", "password": "p" }),
+        ),
+        ("server.set", json!({ "id": "x", "httpProxy": long })),
+        ("token.create", json!({ "client": { "id": long } })),
+        ("token.set", json!({ "id": "x", "description": long })),
+        (
+            "view.subscribe",
+            json!({ "view": { "scope": "object", "id": long } }),
+        ),
+    ] {
+        let (code, ..) = client.fails(method, params).await;
+        assert_eq!(code, 10, "{method}");
+    }
+    let ids: Vec<Value> = (0..500).map(|i| json!(i.to_string())).collect();
+    let filter = json!({ "filter": { "type": "VM", "id": { "__or": ids } } });
+    client.ok("xo.getAllObjects", filter).await;
+    server.stop().await;
+}
+
+/// Each ping asks for a pong: who takes none is not read from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_without_end_do_not_fill_the_memory() {
+    let server = TestServer::start_with(Limits {
+        sign_in_time: Duration::from_secs(3),
+        ..Limits::default()
+    })
+    .await;
+    let mut socket = TcpStream::connect(server.address).await.expect("a connection");
+    let upgrade = "GET /api/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).await.expect("taken");
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    let pings = ping.repeat(1_000);
+    let mut sent = 0;
+    // Until the server ends it: nobody signed in.
+    let flood = async {
+        while let Ok(length) = socket.write(&pings[sent % ping.len()..]).await {
+            sent += length;
+        }
+    };
+    tokio::time::timeout(DEADLINE, flood)
+        .await
+        .expect("the server ends it");
+    assert!(
+        sent < 40 << 20,
+        "{sent} bytes of pings were read, and no pong was taken"
+    );
+    server.stop().await;
 }
