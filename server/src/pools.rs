@@ -7,6 +7,8 @@ mod backoff;
 mod call;
 mod driver;
 mod failure;
+mod fingerprint;
+mod shown;
 
 pub use call::Pool;
 pub use failure::LinkError;
@@ -20,6 +22,8 @@ use app::{
     model::light::{LinkRow, LinkStatus},
     rpc::methods::Server,
 };
+use fingerprint::normal_fingerprint;
+use shown::{row, server};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -506,86 +510,5 @@ impl Pools {
     pub fn rows(&self) -> Vec<LinkRow> {
         let links = self.shared.links();
         links.iter().map(|(id, link)| row(id, link)).collect()
-    }
-}
-
-fn server(id: &str, link: &Link, secrets: &Secrets) -> Server {
-    let (record, state) = (&link.record, &link.state);
-    Server {
-        id: id.to_owned(),
-        host: record.host.clone(),
-        label: record.label.clone().or_else(|| record.pool_name_label.clone()),
-        username: record.username.clone(),
-        allow_unauthorized: record.allow_unauthorized,
-        read_only: record.read_only,
-        enabled: record.enabled,
-        http_proxy: record
-            .sealed_http_proxy
-            .as_deref()
-            .and_then(|sealed| secrets.unseal(sealed)),
-        error: state.error.as_ref().map(LinkError::to_json),
-        status: state.status,
-        pool_id: state.pool_id.as_deref().map(str::to_owned),
-        master: state.master.clone(),
-        pool_name_label: record.pool_name_label.clone(),
-        pool_name_description: record.pool_name_description.clone(),
-        fingerprint: record.fingerprint.clone(),
-        since: Some(state.since),
-        last_event: state.last_event,
-        next_attempt: state.next_attempt,
-    }
-}
-
-fn row(id: &str, link: &Link) -> LinkRow {
-    let (record, state) = (&link.record, &link.state);
-    LinkRow {
-        id: id.to_owned(),
-        label: record
-            .label
-            .clone()
-            .or_else(|| record.pool_name_label.clone())
-            .unwrap_or_else(|| record.host.clone()),
-        host: record.host.clone(),
-        enabled: record.enabled,
-        status: state.status,
-        pool_id: state.pool_id.as_deref().map(str::to_owned),
-        error: state.error.as_ref().map(ToString::to_string),
-        since: state.since,
-        last_event: state.last_event,
-        next_attempt: state.next_attempt,
-    }
-}
-
-/// The form in which fingerprints are compared; empty means none.
-fn normal_fingerprint(text: &str) -> Result<Option<String>, RegistryError> {
-    if text.is_empty() || text == driver::FIRST_USE {
-        return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
-    }
-    let digits: Vec<char> = text
-        .chars()
-        .filter(|character| !matches!(character, ':' | ' '))
-        .collect();
-    if digits.len() != 64 || !digits.iter().all(char::is_ascii_hexdigit) {
-        return Err(RegistryError::InvalidFingerprint);
-    }
-    let pairs: Vec<String> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().collect::<String>().to_uppercase())
-        .collect();
-    Ok(Some(pairs.join(":")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprints_are_compared_in_one_form() {
-        let typed = "ab".repeat(32);
-        let normal = normal_fingerprint(&typed).expect("valid").expect("one");
-        assert!(normal.starts_with("AB:AB:") && normal.len() == 95);
-        assert_eq!(normal_fingerprint(&normal).expect("valid"), Some(normal));
-        assert_eq!(normal_fingerprint("").expect("none"), None);
-        assert!(normal_fingerprint("AB:CD").is_err());
     }
 }

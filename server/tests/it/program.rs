@@ -198,9 +198,9 @@ impl Writer {
         match (choice, some) {
             (0..4, Some(host)) => {
                 self.made += 1;
-                // Long ones span several pages of the store.
+                // Long ones make the pages of the store split.
                 let length = if self.random.random_range(0..4) == 0 {
-                    20_000
+                    900
                 } else {
                     10
                 };

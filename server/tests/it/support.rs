@@ -1,8 +1,13 @@
 //! A server in this process, clients over real sockets, and waiting without sleeping blindly.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+mod proxy;
+mod sim;
+
+pub use proxy::Proxy;
+pub use sim::*;
+
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use server::{
     app::App,
     config::{Config, LogFormat},
@@ -11,13 +16,10 @@ use server::{
     persist::{Backend, embedded::Embedded, memory::Memory},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -27,7 +29,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_websockets::{MaybeTlsStream, Message, WebSocketStream};
-use xapi_sim::{Db, PoolConfig, SimPool};
+use xapi_sim::SimPool;
 
 /// Longer than anything takes on a busy machine; a test that waits so long has failed.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -467,193 +469,4 @@ impl Client {
         }
         panic!("in vain: {what}: {last}");
     }
-}
-
-pub fn registration(pool: &SimPool) -> Value {
-    json!({ "host": pool.url(), "username": "root", "password": "password" })
-}
-
-/// A pool whose operations take no time.
-pub async fn pool() -> SimPool {
-    pool_with(PoolConfig::default()).await
-}
-
-pub async fn pool_with(config: PoolConfig) -> SimPool {
-    let config = PoolConfig {
-        time_scale: 0.0,
-        batch_ms: 5,
-        ..config
-    };
-    SimPool::start(config).await.expect("a pool")
-}
-
-/// An HTTP proxy that knows CONNECT and asks for a name and a password.
-pub struct Proxy {
-    pub address: SocketAddr,
-    /// What was connected to, and what was refused for want of the right credentials.
-    pub served: Arc<Mutex<Vec<String>>>,
-    pub refused: Arc<AtomicUsize>,
-    accepting: JoinHandle<()>,
-}
-
-impl Proxy {
-    pub async fn start(user: &str, password: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let wanted = STANDARD.encode(format!("{user}:{password}"));
-        let wanted = Arc::new(format!("proxy-authorization: Basic {wanted}").to_lowercase());
-        let (served, refused) = (
-            Arc::<Mutex<Vec<String>>>::default(),
-            Arc::<AtomicUsize>::default(),
-        );
-        let (noting, counting) = (served.clone(), refused.clone());
-        let accepting = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                tokio::spawn(pass(stream, wanted.clone(), noting.clone(), counting.clone()));
-            }
-        });
-        Self {
-            address,
-            served,
-            refused,
-            accepting,
-        }
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn pass(
-    mut client: TcpStream,
-    wanted: Arc<String>,
-    served: Arc<Mutex<Vec<String>>>,
-    refused: Arc<AtomicUsize>,
-) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(client.read_u8().await?);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let target = head
-        .strip_prefix("CONNECT ")
-        .and_then(|rest| rest.split(' ').next());
-    let target = target.expect("only CONNECT is known here");
-    if !head.to_lowercase().contains(&*wanted) {
-        refused.fetch_add(1, Ordering::Relaxed);
-        return client
-            .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-            .await;
-    }
-    let mut host = TcpStream::connect(target).await?;
-    served.lock().expect("no panic").push(target.to_owned());
-    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-    tokio::io::copy_bidirectional(&mut client, &mut host)
-        .await
-        .map(drop)
-}
-
-/// The classes that are published.
-const PUBLISHED: &[&str] = &[
-    "pool",
-    "host",
-    "VM",
-    "SR",
-    "SM",
-    "PBD",
-    "PIF",
-    "VDI",
-    "VBD",
-    "VIF",
-    "network",
-    "message",
-    "task",
-    "host_patch",
-    "pool_patch",
-    "PCI",
-    "PGPU",
-    "VGPU",
-    "GPU_group",
-    "VGPU_type",
-    "VTPM",
-    "PUSB",
-    "VUSB",
-    "USB_group",
-    "Bond",
-];
-
-/// The ids under which the contract wants a pool's objects to be published.
-pub fn ids_of(db: &Db) -> BTreeSet<String> {
-    let pool = uuid_of_pool(db);
-    let mut ids = BTreeSet::new();
-    for class in PUBLISHED {
-        for reference in db.refs(class) {
-            let uuid = db.text(class, &reference, "uuid");
-            let is_default = *class == "VM"
-                && db.get("VM", &reference, "is_default_template").bool()
-                && db.get("VM", &reference, "is_a_template").bool()
-                && !db.get("VM", &reference, "is_a_snapshot").bool();
-            ids.insert(match *class {
-                "pool_patch" => reference.to_string(),
-                _ if is_default => format!("{pool}-{uuid}"),
-                _ => uuid,
-            });
-        }
-    }
-    ids
-}
-
-pub fn uuid_of_pool(db: &Db) -> String {
-    let pool = db.refs("pool");
-    db.text("pool", &pool[0], "uuid")
-}
-
-/// References and uuids of the guests in a power state.
-pub fn guests(pool: &SimPool, state: &str) -> Vec<(String, String)> {
-    pool.read(|db| {
-        let is = |vm: &str, field: &str| db.get("VM", vm, field).bool();
-        db.refs("VM")
-            .into_iter()
-            .filter(|vm| {
-                db.text("VM", vm, "power_state") == state
-                    && !is(vm, "is_a_template")
-                    && !is(vm, "is_a_snapshot")
-                    && !is(vm, "is_control_domain")
-                    && (state != "Running"
-                        || db.get("VM", vm, "allowed_operations").contains("clean_shutdown"))
-            })
-            .map(|vm| (vm.to_string(), db.text("VM", &vm, "uuid")))
-            .collect()
-    })
-}
-
-pub fn guest(pool: &SimPool, state: &str) -> (String, String) {
-    let guests = guests(pool, state);
-    guests
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| panic!("no VM is {state}"))
-}
-
-pub fn ids(objects: &BTreeMap<String, Value>) -> BTreeSet<String> {
-    objects.keys().cloned().collect()
-}
-
-/// How many objects there are of each type.
-pub fn by_type(objects: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for object in objects.values() {
-        *counts
-            .entry(object["type"].as_str().expect("a type").to_owned())
-            .or_default() += 1;
-    }
-    counts
-}
-
-pub fn map(value: &Value) -> &Map<String, Value> {
-    value.as_object().expect("an object")
 }
