@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     http::downloads::Downloads,
     inventory,
+    limits::Limits,
     persist::{Backend, Store, embedded::Embedded, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
@@ -32,6 +33,7 @@ impl AsRef<[u8]> for Whole {
 /// Everything that a request may need.
 pub struct App {
     pub config: Config,
+    pub limits: Limits,
     pub accounts: Accounts,
     pub inventory: Arc<inventory::Store>,
     pub pools: Pools,
@@ -64,19 +66,20 @@ impl App {
             .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
         restrict(&config.data_dir)?;
         let backend = Embedded::open(&config.data_dir.join("xo.redb"))?;
-        Self::with_backend(config, Arc::new(backend)).await
+        Self::with_backend(config, Limits::default(), Arc::new(backend)).await
     }
 
-    /// As [`App::build`], on a store of the caller's choice.
+    /// As [`App::build`], on a store and within limits of the caller's choice.
     pub async fn with_backend(
         config: Config,
+        limits: Limits,
         backend: Arc<dyn Backend>,
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
-        let store = Store::open(backend).await?;
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
-        let accounts = Accounts::open(store.clone()).await?;
+        let store = Store::open(backend, &secrets).await?;
+        let accounts = Accounts::open(store.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
-        let pools = Pools::open(store, secrets, inventory.clone()).await?;
+        let pools = Pools::open(store, secrets, inventory.clone(), limits.silence).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
             register_first_servers(&pools, &config.first_servers).await?;
@@ -85,6 +88,7 @@ impl App {
         let feed = Arc::new(Feed::new(inventory.clone(), pools.clone()));
         let app = Arc::new(Self {
             config,
+            limits,
             accounts,
             inventory,
             pools,
@@ -107,7 +111,22 @@ impl App {
     pub fn start(self: &Arc<Self>) {
         let (feed, cancel) = (self.feed.clone(), self.cancel.clone());
         self.tasks.spawn(async move { feed.pace(cancel).await });
+        let app = self.clone();
+        self.tasks.spawn(async move { app.sweep_tokens().await });
         self.pools.start();
+    }
+
+    /// Removes expired tokens from the store, now and then, until the server stops.
+    async fn sweep_tokens(&self) {
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = tokio::time::sleep(self.limits.token_sweep) => {}
+            }
+            if let Err(error) = self.accounts.tokens.sweep().await {
+                tracing::error!(%error, "expired tokens could not be removed");
+            }
+        }
     }
 
     /// The pool of an object; an error when its link is down.

@@ -8,7 +8,7 @@ use crate::persist::{Change, Store, StoreError, records::UserRecord};
 use app::rpc::methods::User;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use throttle::Throttle;
+use throttle::{Checks, Throttle};
 use tokens::{Expiry, Tokens};
 
 /// How a sign-in ended, when it did not succeed.
@@ -40,22 +40,25 @@ pub struct Accounts {
     users: RwLock<FxHashMap<String, Arc<UserRecord>>>,
     pub tokens: Tokens,
     throttle: Throttle,
+    checks: Checks,
 }
 
 impl Accounts {
-    pub async fn open(store: Store) -> Result<Self, StoreError> {
+    /// `most_tokens`: of one user.
+    pub async fn open(store: Store, most_tokens: usize) -> Result<Self, StoreError> {
         let users = store
             .list::<UserRecord>()
             .await?
             .into_iter()
             .map(|(id, user)| (id, Arc::new(user)))
             .collect();
-        let tokens = Tokens::open(store.clone()).await?;
+        let tokens = Tokens::open(store.clone(), most_tokens).await?;
         Ok(Self {
             store,
             users: RwLock::new(users),
             tokens,
             throttle: Throttle::default(),
+            checks: Checks::default(),
         })
     }
 
@@ -109,11 +112,18 @@ impl Accounts {
         Ok(id)
     }
 
-    pub async fn sign_in_with_password(&self, email: &str, password: &str) -> Result<SignedIn, SignInError> {
+    /// `address` is where it comes from: one address does not take everybody's turn.
+    pub async fn sign_in_with_password(
+        &self,
+        email: &str,
+        password: &str,
+        address: &str,
+    ) -> Result<SignedIn, SignInError> {
         if password.is_empty() {
             return Err(SignInError::EmptyPassword);
         }
-        let attempt = self.throttle.attempt(email).ok_or(SignInError::TooFast)?;
+        let _check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
+        let attempt = self.throttle.attempt(email).await.ok_or(SignInError::TooFast)?;
         let found = self.by_email(email);
         let hash = found.as_ref().and_then(|(_, user)| user.password_hash.clone());
         let Ok(matches) = password::verify(password.to_owned(), hash).await? else {

@@ -2,9 +2,10 @@
 //! the defaults. `docs/configuration.md` is checked against [`SETTINGS`].
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -44,6 +45,11 @@ pub const SETTINGS: &[Setting] = &[
         default: "none",
     },
     Setting {
+        key: "trusted_proxies",
+        variable: "XO_TRUSTED_PROXIES",
+        default: "none",
+    },
+    Setting {
         key: "site_dir",
         variable: "XO_SITE_DIR",
         default: "the one built into the program",
@@ -68,6 +74,8 @@ pub struct Config {
     pub admin_password: Option<String>,
     /// `[https://]user:password@host` of pools that the first start registers.
     pub first_servers: Vec<String>,
+    /// Reverse proxies that are believed what they say of their clients, besides those on this machine.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where the built web client is, when it is not inside the program.
     pub site_dir: Option<PathBuf>,
     pub log: String,
@@ -102,6 +110,11 @@ pub struct Settings {
     /// Pools that the first start registers, as user:password@host; from environment or file, too
     #[arg(skip)]
     pub first_servers: Option<Vec<String>>,
+    /// Reverse proxies on other machines whose X-Forwarded-For and X-Forwarded-Proto are believed:
+    /// addresses or networks, separated by commas
+    #[arg(long, env = "XO_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',', value_parser = network)]
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Option<Vec<IpNet>>,
     /// Folder of the built web client, in place of the one inside the program
     #[arg(long, env = "XO_SITE_DIR", value_name = "DIR")]
     pub site_dir: Option<PathBuf>,
@@ -111,6 +124,20 @@ pub struct Settings {
     /// How it is logged
     #[arg(long, env = "XO_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// `10.1.2.0/24`, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("{text:?} is neither an address nor a network"))
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpNet>>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = texts.iter().map(|text| network(text));
+    read.collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
 impl Settings {
@@ -128,6 +155,7 @@ impl Settings {
             admin_email: self.admin_email.or(other.admin_email),
             admin_password: self.admin_password.or(other.admin_password),
             first_servers: self.first_servers.or(other.first_servers),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             site_dir: self.site_dir.or(other.site_dir),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -143,6 +171,7 @@ impl Settings {
             admin_email: self.admin_email.unwrap_or_else(|| "admin@admin.net".to_owned()),
             admin_password: self.admin_password,
             first_servers: self.first_servers.unwrap_or_default(),
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             site_dir: self.site_dir,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_format: self.log_format.unwrap_or_default(),
@@ -196,6 +225,9 @@ mod tests {
             (config.listen.port(), config.admin_email.as_str()),
             (80, "me@example.net")
         );
+        let proxies: Settings = toml::from_str("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").expect("valid");
+        assert_eq!(proxies.into_config().trusted_proxies.len(), 2);
+        toml::from_str::<Settings>("trusted_proxies = [\"proxy\"]").expect_err("no address");
         let error = toml::from_str::<Settings>("lisen = \"x\"").expect_err("a typing error");
         assert!(error.to_string().contains("lisen"), "{error}");
     }

@@ -4,23 +4,23 @@ pub mod assets;
 pub mod cookies;
 pub mod downloads;
 pub mod pages;
+pub mod peer;
 pub mod serve;
 pub mod upgrade;
 
 use crate::app::App;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// Longest form that is read.
 const MAX_FORM: usize = 16 << 10;
-const FORM_TIME: Duration = Duration::from_secs(15);
 
 /// Our own scripts only, and WebAssembly; inline styles are needed for positions and sizes.
 // The two hashes are the empty tables that Leptos' stream writes into every page; were they to change, the
@@ -38,9 +38,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/signin", get(pages::sign_in))
         .route(
             "/signin/local",
-            post(pages::sign_in_local).layer(middleware::from_fn(in_time)),
+            post(pages::sign_in_local).layer(middleware::from_fn_with_state(app.clone(), in_time)),
         )
-        .route("/signout", get(pages::sign_out).post(pages::sign_out))
+        .route("/signout", get(pages::sign_out_question).post(pages::sign_out))
         .fallback(pages::site)
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(middleware::from_fn(security_headers))
@@ -48,8 +48,8 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// A form that does not arrive in time is not waited for.
-async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(FORM_TIME, next.run(request)).await {
+async fn in_time(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(app.limits.form_time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the form did not arrive in time\n").into_response(),
     }

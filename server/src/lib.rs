@@ -8,6 +8,7 @@
 //!  pools  access      links to pools; who may do what
 //!  inventory  auth    what is known of pools; who is who
 //!  persist  config    what survives a restart; what an operator sets
+//!  limits             what nobody sets
 //! ```
 //! `app` puts them together.
 
@@ -17,6 +18,7 @@ pub mod auth;
 pub mod config;
 pub mod http;
 pub mod inventory;
+pub mod limits;
 pub mod ops;
 pub mod persist;
 pub mod pools;

@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod memory;
+mod migrations;
 pub mod records;
 pub mod secrets;
 
@@ -14,9 +15,11 @@ use std::{future::Future, pin::Pin, sync::Arc};
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Layout of the records. A store of a later version is not touched; an earlier one is migrated.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 const META: &str = "meta";
 const SCHEMA: &str = "schema";
+/// There while values that a migration replaced may still be read in the backend's free space.
+const SCRUB: &str = "scrub";
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,8 @@ pub trait Backend: Send + Sync {
     fn list(&self, collection: &'static str) -> Pending<'_, Vec<(String, Vec<u8>)>>;
     /// All changes or none.
     fn commit(&self, changes: Vec<Change>) -> Pending<'_, ()>;
+    /// Leaves no trace of what was replaced or removed before.
+    fn scrub(&self) -> Pending<'_, ()>;
 }
 
 /// A kind of record.
@@ -84,7 +89,7 @@ pub struct Store {
 
 impl Store {
     /// Opens a backend: checks its schema version and brings an earlier one up to date.
-    pub async fn open(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+    pub async fn open(backend: Arc<dyn Backend>, secrets: &secrets::Secrets) -> Result<Self, StoreError> {
         let store = Self { backend };
         let found: u32 = match store.backend.get(META, SCHEMA).await? {
             Some(value) => serde_json::from_slice(&value).map_err(|source| StoreError::Unreadable {
@@ -98,15 +103,28 @@ impl Store {
             return Err(StoreError::TooNew { found });
         }
         if found < SCHEMA_VERSION {
-            // Version 1 is the first: a new store has nothing to migrate but its number.
-            let value = SCHEMA_VERSION.to_string().into_bytes();
-            store
-                .commit(vec![Change {
-                    collection: META,
-                    id: SCHEMA.to_owned(),
-                    value: Some(value),
-                }])
-                .await?;
+            // In one step with the number: a migration is done, or not begun.
+            let mut changes = migrations::changes(&*store.backend, secrets, found).await?;
+            let note = |id: &str, value: Option<String>| Change {
+                collection: META,
+                id: id.to_owned(),
+                value: value.map(String::into_bytes),
+            };
+            let replaces = !changes.is_empty();
+            changes.push(note(SCHEMA, Some(SCHEMA_VERSION.to_string())));
+            if replaces {
+                changes.push(note(SCRUB, Some("true".to_owned())));
+            }
+            store.commit(changes).await?;
+        }
+        if store.backend.get(META, SCRUB).await?.is_some() {
+            store.backend.scrub().await?;
+            let done = Change {
+                collection: META,
+                id: SCRUB.to_owned(),
+                value: None,
+            };
+            store.commit(vec![done]).await?;
         }
         Ok(store)
     }

@@ -7,6 +7,8 @@ mod backoff;
 mod call;
 mod driver;
 mod failure;
+mod fingerprint;
+mod shown;
 
 pub use call::Pool;
 pub use failure::LinkError;
@@ -20,12 +22,15 @@ use app::{
     model::light::{LinkRow, LinkStatus},
     rpc::methods::Server,
 };
+use fingerprint::normal_fingerprint;
+use shown::{row, server};
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -107,6 +112,8 @@ struct Shared {
     store: Store,
     secrets: Secrets,
     inventory: Arc<inventory::Store>,
+    /// See `Limits`.
+    silence: Duration,
     links: Mutex<BTreeMap<String, Link>>,
     /// Grows when a row of [`Pools::rows`] changed in more than its age.
     changed: watch::Sender<u64>,
@@ -178,11 +185,13 @@ impl Pools {
         store: Store,
         secrets: Secrets,
         inventory: Arc<inventory::Store>,
+        silence: Duration,
     ) -> Result<Self, StoreError> {
         let pools = Self {
             shared: Arc::new(Shared {
                 secrets,
                 inventory,
+                silence,
                 links: Mutex::default(),
                 changed: watch::Sender::new(0),
                 tracker: TaskTracker::new(),
@@ -329,7 +338,10 @@ impl Pools {
             sealed_password: self.shared.secrets.seal(&registration.password),
             allow_unauthorized: registration.allow_unauthorized,
             enabled: true,
-            http_proxy: registration.http_proxy.filter(|proxy| !proxy.is_empty()),
+            sealed_http_proxy: registration
+                .http_proxy
+                .filter(|proxy| !proxy.is_empty())
+                .map(|proxy| self.shared.secrets.seal(&proxy)),
             fingerprint,
             ..ServerRecord::default()
         };
@@ -383,6 +395,10 @@ impl Pools {
         let sealed = amendment
             .password
             .map(|password| self.shared.secrets.seal(&password));
+        let sealed_proxy = amendment.http_proxy.map(|proxy| {
+            let proxy = proxy.filter(|proxy| !proxy.is_empty());
+            proxy.map(|proxy| self.shared.secrets.seal(&proxy))
+        });
         self.shared
             .amend(id, move |record| {
                 let erase = |value: Option<String>| value.filter(|value| !value.is_empty());
@@ -404,8 +420,8 @@ impl Pools {
                 if let Some(read_only) = amendment.read_only {
                     record.read_only = read_only;
                 }
-                if let Some(proxy) = amendment.http_proxy {
-                    record.http_proxy = erase(proxy);
+                if let Some(sealed) = sealed_proxy {
+                    record.sealed_http_proxy = sealed;
                 }
                 if let Some(fingerprint) = fingerprint {
                     record.fingerprint = erase(fingerprint);
@@ -484,90 +500,15 @@ impl Pools {
     /// As `server.getAll` answers.
     pub fn servers(&self) -> Vec<Server> {
         let links = self.shared.links();
-        links.iter().map(|(id, link)| server(id, link)).collect()
+        links
+            .iter()
+            .map(|(id, link)| server(id, link, &self.shared.secrets))
+            .collect()
     }
 
     /// As the `lists` view carries them.
     pub fn rows(&self) -> Vec<LinkRow> {
         let links = self.shared.links();
         links.iter().map(|(id, link)| row(id, link)).collect()
-    }
-}
-
-fn server(id: &str, link: &Link) -> Server {
-    let (record, state) = (&link.record, &link.state);
-    Server {
-        id: id.to_owned(),
-        host: record.host.clone(),
-        label: record.label.clone().or_else(|| record.pool_name_label.clone()),
-        username: record.username.clone(),
-        allow_unauthorized: record.allow_unauthorized,
-        read_only: record.read_only,
-        enabled: record.enabled,
-        http_proxy: record.http_proxy.clone(),
-        error: state.error.as_ref().map(LinkError::to_json),
-        status: state.status,
-        pool_id: state.pool_id.as_deref().map(str::to_owned),
-        master: state.master.clone(),
-        pool_name_label: record.pool_name_label.clone(),
-        pool_name_description: record.pool_name_description.clone(),
-        fingerprint: record.fingerprint.clone(),
-        since: Some(state.since),
-        last_event: state.last_event,
-        next_attempt: state.next_attempt,
-    }
-}
-
-fn row(id: &str, link: &Link) -> LinkRow {
-    let (record, state) = (&link.record, &link.state);
-    LinkRow {
-        id: id.to_owned(),
-        label: record
-            .label
-            .clone()
-            .or_else(|| record.pool_name_label.clone())
-            .unwrap_or_else(|| record.host.clone()),
-        host: record.host.clone(),
-        enabled: record.enabled,
-        status: state.status,
-        pool_id: state.pool_id.as_deref().map(str::to_owned),
-        error: state.error.as_ref().map(ToString::to_string),
-        since: state.since,
-        last_event: state.last_event,
-        next_attempt: state.next_attempt,
-    }
-}
-
-/// The form in which fingerprints are compared; empty means none.
-fn normal_fingerprint(text: &str) -> Result<Option<String>, RegistryError> {
-    if text.is_empty() || text == driver::FIRST_USE {
-        return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
-    }
-    let digits: Vec<char> = text
-        .chars()
-        .filter(|character| !matches!(character, ':' | ' '))
-        .collect();
-    if digits.len() != 64 || !digits.iter().all(char::is_ascii_hexdigit) {
-        return Err(RegistryError::InvalidFingerprint);
-    }
-    let pairs: Vec<String> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().collect::<String>().to_uppercase())
-        .collect();
-    Ok(Some(pairs.join(":")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprints_are_compared_in_one_form() {
-        let typed = "ab".repeat(32);
-        let normal = normal_fingerprint(&typed).expect("valid").expect("one");
-        assert!(normal.starts_with("AB:AB:") && normal.len() == 95);
-        assert_eq!(normal_fingerprint(&normal).expect("valid"), Some(normal));
-        assert_eq!(normal_fingerprint("").expect("none"), None);
-        assert!(normal_fingerprint("AB:CD").is_err());
     }
 }

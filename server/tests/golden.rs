@@ -6,6 +6,8 @@
 //! - `records`: further records, by class and reference; they replace those of the file;
 //! - `objects`: whole published objects, to be equal in every property and to have no other;
 //! - `parts`: for some ids, properties that must be `as` written, and names that must be `absent`;
+//! - `rows`: for some ids, the whole row that lists show of it, member by member in the order of
+//!   `app::model::light`, or `null` when lists show none;
 //! - `unpublished`: ids that must not be there.
 
 mod pool;
@@ -41,6 +43,8 @@ struct Case {
     #[serde(default)]
     parts: BTreeMap<String, Part>,
     #[serde(default)]
+    rows: BTreeMap<String, Value>,
+    #[serde(default)]
     unpublished: Vec<String>,
 }
 
@@ -66,8 +70,8 @@ fn files() -> BTreeMap<String, File> {
     files
 }
 
-/// The objects that are published of these records, by id.
-fn publish(layers: [&Records; 2]) -> BTreeMap<String, Value> {
+/// What is published of these records.
+fn publish(layers: [&Records; 2]) -> Pool {
     let mut merged = Records::new();
     for layer in layers {
         for (class, records) in layer {
@@ -82,7 +86,7 @@ fn publish(layers: [&Records; 2]) -> BTreeMap<String, Value> {
             .map(move |(reference, record)| pool::put(class, reference, record))
     });
     pool.apply(true, events.collect());
-    pool.published()
+    pool
 }
 
 #[test]
@@ -91,7 +95,7 @@ fn records_become_the_objects_of_the_contract() {
     for (name, file) in files() {
         for case in &file.cases {
             let published = publish([&file.records, &case.records]);
-            compare(case, &published, &mut |text| {
+            compare(case, &published.published(), &mut |text| {
                 wrong.push(format!("{name}: {}: {text}", case.name));
             });
         }
@@ -152,6 +156,46 @@ fn differ(
     }
 }
 
+#[test]
+fn records_become_the_rows_of_lists() {
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for (name, file) in files() {
+        for case in file.cases.iter().filter(|case| !case.rows.is_empty()) {
+            let pool = publish([&file.records, &case.records]);
+            let (objects, rows) = (pool.published(), pool.rows());
+            for (id, expected) in &case.rows {
+                let found = rows.get(id).unwrap_or(&Value::Null);
+                if found != expected {
+                    wrong.push(format!(
+                        "{name}: {id}:\n  expected {expected}\n  is       {found}"
+                    ));
+                }
+                if expected.is_array() {
+                    seen.extend(
+                        objects
+                            .get(id)
+                            .and_then(|object| object["type"].as_str().map(str::to_owned)),
+                    );
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let listed = [
+        ObjectType::Pool,
+        ObjectType::Host,
+        ObjectType::Sr,
+        ObjectType::Network,
+        ObjectType::Vm,
+        ObjectType::VmController,
+        ObjectType::VmSnapshot,
+        ObjectType::VmTemplate,
+        ObjectType::Task,
+    ];
+    let listed: BTreeSet<String> = listed.iter().map(ToString::to_string).collect();
+    assert_eq!(seen, listed, "a row of each kind");
+}
+
 /// The properties that each type may have, besides those of all.
 fn properties(kind: ObjectType) -> &'static [&'static str] {
     use ObjectType as Type;
@@ -193,7 +237,7 @@ fn no_type_and_no_property_is_forgotten() {
     let mut seen: BTreeMap<ObjectType, BTreeSet<String>> = BTreeMap::new();
     for file in files().values() {
         for case in &file.cases {
-            let published = publish([&file.records, &case.records]);
+            let published = publish([&file.records, &case.records]).published();
             let objects = case
                 .objects
                 .iter()

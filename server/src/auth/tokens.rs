@@ -24,6 +24,15 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Why a token was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("a user can have {0} tokens: delete some, or let them expire")]
+    TooMany(usize),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What a new token is to be.
 #[derive(Clone, Debug, Default)]
 pub struct NewToken {
@@ -37,6 +46,8 @@ pub struct Tokens {
     store: Store,
     /// Reading a token and writing it back is one step: or a use would bring a removed one back.
     turn: tokio::sync::Mutex<()>,
+    /// Most tokens of one user.
+    most: usize,
 }
 
 /// What a token is kept under.
@@ -46,39 +57,48 @@ pub fn id_of(secret: &str) -> String {
 
 impl Tokens {
     /// Opens the tokens and forgets the expired ones.
-    pub async fn open(store: Store) -> Result<Self, StoreError> {
-        let now = now_ms();
-        let expired = store
-            .list::<TokenRecord>()
-            .await?
-            .into_iter()
-            .filter(|(_, token)| token.expiration <= now);
-        let changes: Vec<Change> = expired
-            .map(|(id, _)| Change::remove::<TokenRecord>(&id))
-            .collect();
-        if !changes.is_empty() {
-            store.commit(changes).await?;
-        }
-        Ok(Self {
+    pub async fn open(store: Store, most: usize) -> Result<Self, StoreError> {
+        let tokens = Self {
             store,
             turn: tokio::sync::Mutex::default(),
-        })
+            most,
+        };
+        tokens.sweep().await?;
+        Ok(tokens)
+    }
+
+    /// Removes expired tokens from the store.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let now = now_ms();
+        let all = self.store.list::<TokenRecord>().await?;
+        let expired = all.iter().filter(|(_, token)| token.expiration <= now);
+        let changes: Vec<Change> = expired.map(|(id, _)| Change::remove::<TokenRecord>(id)).collect();
+        if !changes.is_empty() {
+            self.store.commit(changes).await?;
+        }
+        Ok(())
     }
 
     /// The secret of a new token. A client that names itself has one token per user: the earlier one is
     /// replaced, since its secret cannot be told again.
-    pub async fn create(&self, new: NewToken) -> Result<String, StoreError> {
+    pub async fn create(&self, new: NewToken) -> Result<String, TokenError> {
         let _turn = self.turn.lock().await;
-        let mut changes = Vec::new();
-        if new.client_id.is_some() {
-            let all = self.store.list::<TokenRecord>().await?;
-            let earlier = all
-                .iter()
-                .filter(|(_, token)| token.user_id == new.user_id && token.client_id == new.client_id);
-            changes.extend(earlier.map(|(id, _)| Change::remove::<TokenRecord>(id)));
+        let now = now_ms();
+        let mut own = self.store.list::<TokenRecord>().await?;
+        own.retain(|(_, token)| token.user_id == new.user_id);
+        let replaced = |token: &TokenRecord| {
+            token.expiration <= now || (new.client_id.is_some() && token.client_id == new.client_id)
+        };
+        let mut changes: Vec<Change> = own
+            .iter()
+            .filter(|(_, token)| replaced(token))
+            .map(|(id, _)| Change::remove::<TokenRecord>(id))
+            .collect();
+        if own.len() - changes.len() >= self.most {
+            return Err(TokenError::TooMany(self.most));
         }
         let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        let now = now_ms();
         let record = TokenRecord {
             user_id: new.user_id,
             created_at: now,
@@ -183,13 +203,18 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::persist::memory::Memory;
+    use crate::persist::{memory::Memory, secrets::Secrets};
     use std::sync::Arc;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_that_is_removed_while_it_is_used_stays_removed() {
-        let store = Store::open(Arc::new(Memory::default())).await.expect("opened");
-        let tokens = Arc::new(Tokens::open(store).await.expect("opened"));
+        let key = std::env::temp_dir().join(format!("xo-key-{}", uuid::Uuid::new_v4()));
+        let secrets = Secrets::open(&key).expect("a key");
+        let store = Store::open(Arc::new(Memory::default()), &secrets)
+            .await
+            .expect("opened");
+        std::fs::remove_file(key).expect("removed");
+        let tokens = Arc::new(Tokens::open(store, 10).await.expect("opened"));
         for round in 0..200 {
             let secret = tokens.create(NewToken::default()).await.expect("created");
             let (using, used) = (tokens.clone(), secret.clone());

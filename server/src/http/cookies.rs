@@ -20,16 +20,20 @@ pub fn get(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// A cookie that scripts cannot read and other sites cannot send along. Without `max_age` it ends with
-/// the browser.
-pub fn set(name: &str, value: &str, max_age_s: Option<i64>) -> Option<HeaderValue> {
+/// the browser; a `secure` one is never sent in clear.
+pub fn set(name: &str, value: &str, max_age_s: Option<i64>, secure: bool) -> Option<HeaderValue> {
     let age = max_age_s
         .map(|seconds| format!("; Max-Age={seconds}"))
         .unwrap_or_default();
-    HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}")).ok()
+    let secure = if secure { "; Secure" } else { "" };
+    HeaderValue::from_str(&format!(
+        "{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}"
+    ))
+    .ok()
 }
 
-pub fn clear(name: &str) -> Option<HeaderValue> {
-    set(name, "", Some(0))
+pub fn clear(name: &str, secure: bool) -> Option<HeaderValue> {
+    set(name, "", Some(0), secure)
 }
 
 /// Whether the request comes from a page of this server, or from no page at all.

@@ -1,22 +1,22 @@
 //! Pages that the server renders: sign-in, and the frame of the web client, behind the sign-in.
 
-use super::{assets, cookies};
+use super::{assets, cookies, peer::Peer};
 use crate::{
     app::App,
     auth::{
         SignInError,
-        tokens::{DEFAULT_VALIDITY_MS, NewToken, SESSION_VALIDITY_MS},
+        tokens::{DEFAULT_VALIDITY_MS, NewToken, SESSION_VALIDITY_MS, TokenError},
     },
 };
 use axum::{
-    Form,
+    Extension, Form,
     body::Body,
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use leptos::prelude::{Owner, RenderHtml};
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 const MAX_USER_AGENT: usize = 200;
 
@@ -47,7 +47,7 @@ pub struct SignInForm {
 
 pub async fn sign_in_local(
     State(app): State<Arc<App>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     form: Result<Form<SignInForm>, axum::extract::rejection::FormRejection>,
 ) -> Response {
@@ -63,7 +63,7 @@ pub async fn sign_in_local(
     };
     let user_id = match app
         .accounts
-        .sign_in_with_password(&form.username, &form.password)
+        .sign_in_with_password(&form.username, &form.password, &peer.address.to_string())
         .await
     {
         Ok(signed_in) => signed_in.user_id,
@@ -85,7 +85,7 @@ pub async fn sign_in_local(
                     )
                 }
             };
-            tracing::info!(%address, user = %form.username, %status, "sign-in refused");
+            tracing::info!(address = %peer.address, user = %form.username, %status, "sign-in refused");
             return sign_in_page(status, Some(text), &form.username);
         }
     };
@@ -106,7 +106,15 @@ pub async fn sign_in_local(
     };
     let secret = match app.accounts.tokens.create(token).await {
         Ok(secret) => secret,
-        Err(error) => {
+        Err(error @ TokenError::TooMany(_)) => {
+            tracing::info!(address = %peer.address, user = %form.username, %error, "sign-in refused");
+            return sign_in_page(
+                StatusCode::FORBIDDEN,
+                Some("This user is signed in in too many places. Delete some of its tokens first."),
+                &form.username,
+            );
+        }
+        Err(TokenError::Store(error)) => {
             tracing::error!(%error, "a token could not be kept");
             return sign_in_page(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -123,8 +131,8 @@ pub async fn sign_in_local(
     append(
         &mut response,
         [
-            cookies::set(cookies::TOKEN, &secret, age),
-            cookies::clear(cookies::RETURN_TO),
+            cookies::set(cookies::TOKEN, &secret, age, peer.secure),
+            cookies::clear(cookies::RETURN_TO, peer.secure),
         ],
     );
     response
@@ -138,8 +146,41 @@ fn is_local(path: &str) -> bool {
         && path.bytes().all(|byte| byte > b' ')
 }
 
-pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    // A link on another site must not sign anybody out.
+/// A link, from wherever, only asks.
+pub async fn sign_out_question() -> Response {
+    use leptos::prelude::*;
+    let html = Owner::new().with(|| {
+        view! {
+            <!DOCTYPE html>
+            <html lang="en">
+                <head>
+                    <app::shell::Head />
+                    <title>"Sign out · Xen Orchestra"</title>
+                </head>
+                <body class="sign-in">
+                    <main class="sign-in__card">
+                        <h1>"Sign out?"</h1>
+                        <form method="post" action=app::routes::SIGN_OUT class="form">
+                            <button type="submit" class="button button--primary button--large" autofocus>
+                                "Sign out"
+                            </button>
+                        </form>
+                        <a href="/">"Stay signed in"</a>
+                    </main>
+                </body>
+            </html>
+        }
+        .to_html()
+    });
+    ([(header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+}
+
+pub async fn sign_out(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    // A form on another site must not sign anybody out.
     let from_elsewhere = headers
         .get("sec-fetch-site")
         .is_some_and(|site| site == "cross-site");
@@ -153,7 +194,7 @@ pub async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Respon
         }
     }
     let mut response = Redirect::to("/signin").into_response();
-    append(&mut response, [cookies::clear(cookies::TOKEN)]);
+    append(&mut response, [cookies::clear(cookies::TOKEN, peer.secure)]);
     response
 }
 
@@ -166,7 +207,7 @@ fn append<const N: usize>(response: &mut Response, cookies: [Option<HeaderValue>
 /// A file of the web client, or the page of a route for whoever is signed in.
 pub async fn site(
     State(app): State<Arc<App>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -182,7 +223,7 @@ pub async fn site(
     let signed_in = match cookies::get(request.headers(), cookies::TOKEN) {
         Some(secret) => app
             .accounts
-            .sign_in_with_token(&secret, &address.ip().to_string())
+            .sign_in_with_token(&secret, &peer.address.to_string())
             .await
             .is_ok(),
         None => false,
@@ -193,7 +234,7 @@ pub async fn site(
         let remembered = (wanted != "/" && is_local(wanted) && !wanted.contains(';')).then_some(wanted);
         append(
             &mut response,
-            [remembered.and_then(|path| cookies::set(cookies::RETURN_TO, path, Some(600)))],
+            [remembered.and_then(|path| cookies::set(cookies::RETURN_TO, path, Some(600), peer.secure))],
         );
         return response;
     }

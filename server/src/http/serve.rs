@@ -1,7 +1,8 @@
 //! Accepts connections and serves HTTP/1.1 on them, until told to stop.
 
+use super::peer::Peer;
 use crate::app::App;
-use axum::{Router, extract::ConnectInfo};
+use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -35,7 +36,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = serve_connection(router.clone(), stream, address, cancel.clone());
+                let connection =
+                    serve_connection(app.clone(), router.clone(), stream, address, cancel.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -55,6 +57,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
 }
 
 async fn serve_connection(
+    app: Arc<App>,
     router: Router,
     stream: TcpStream,
     address: SocketAddr,
@@ -66,7 +69,8 @@ async fn serve_connection(
         return;
     }
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
+        let peer = Peer::of(address.ip(), request.headers(), &app.config.trusted_proxies);
+        request.extensions_mut().insert(peer);
         let mut router = router.clone();
         async move { router.call(request.map(axum::body::Body::new)).await }
     });

@@ -1,25 +1,27 @@
 //! `GET /api/` with an upgrade: a WebSocket for JSON-RPC.
 
-use super::cookies;
-use crate::{app::App, rpc::websocket};
+use super::{cookies, peer::Peer};
+use crate::{
+    app::App,
+    rpc::{connection::Connection, websocket},
+};
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    Extension,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 /// Open WebSockets that are served; one more is refused.
 const MAX_CONNECTIONS: usize = 5_000;
-/// Of these from one address, without a sign-in yet.
-const MAX_STRANGERS: usize = 100;
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 pub async fn websocket(
     State(app): State<Arc<App>>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
     // No query, as in today's product: whoever adds one means something that we do not do.
@@ -32,20 +34,24 @@ pub async fn websocket(
         )
             .into_response();
     };
-    if app.connections.len() >= MAX_CONNECTIONS
-        || app.connections.strangers(&address.ip().to_string()) >= MAX_STRANGERS
-    {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
-    }
     // A page of another site may open a socket, but not with this browser's sign-in.
     let same_origin = cookies::is_same_origin(request.headers());
     let cookie = cookies::get(request.headers(), cookies::TOKEN).filter(|_| same_origin);
+    let (connection, answers) = Connection::new(app.connections.next_id(), peer.address.to_string(), cookie);
+    // It has its place from now on: of a hundred that ask together, not all may find the last one free.
+    if !app
+        .connections
+        .admit(connection.clone(), MAX_CONNECTIONS, app.limits.strangers)
+    {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
+    }
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(io) => websocket::serve(app, io, address.ip().to_string(), cookie).await,
+            Ok(io) => websocket::serve(&app, io, &connection, answers).await,
             Err(error) => tracing::debug!(%error, "an upgrade was not completed"),
         }
+        app.connections.remove(connection.id);
     });
     let headers = [
         (header::UPGRADE, "websocket".to_owned()),

@@ -119,10 +119,15 @@ pub async fn stop(vm: &VmHandle, how: Shutdown, bypass_blocked: bool) -> Result<
         Shutdown::Hard => unblocked(vm, "hard_shutdown", bypass_blocked, hard).await,
         Shutdown::Clean => unblocked(vm, "clean_shutdown", bypass_blocked, clean).await,
         Shutdown::CleanThenHard(patience) => {
-            let asked = unblocked(vm, "clean_shutdown", bypass_blocked, clean);
-            match tokio::time::timeout(patience, asked).await {
-                Ok(stopped) => stopped,
-                Err(_) => unblocked(vm, "hard_shutdown", bypass_blocked, hard).await,
+            // The patience ends within the lifted block: what is lifted must be put back.
+            let asked = async || match tokio::time::timeout(patience, clean()).await {
+                Ok(stopped) => stopped.map(Some),
+                Err(_) => Ok(None),
+            };
+            match unblocked(vm, "clean_shutdown", bypass_blocked, asked).await {
+                Ok(Some(stopped)) => Ok(stopped),
+                Ok(None) => unblocked(vm, "hard_shutdown", bypass_blocked, hard).await,
+                Err(error) => Err(error),
             }
         }
     };

@@ -1,14 +1,21 @@
 //! The embedded store: one redb file, nothing to install. A commit is on disk when it is acknowledged.
 
 use super::{Backend, Change, Pending, StoreError};
-use redb::{Database, ReadableDatabase, TableDefinition};
-use std::{path::Path, sync::Arc};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// Key: collection, NUL, id. Collections are ours and hold no NUL.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
 pub struct Embedded {
-    database: Arc<Database>,
+    path: PathBuf,
+    /// Replaced only by [`Backend::scrub`].
+    database: Arc<RwLock<Database>>,
 }
 
 fn unusable(error: impl std::fmt::Display) -> StoreError {
@@ -17,13 +24,9 @@ fn unusable(error: impl std::fmt::Display) -> StoreError {
 
 impl Embedded {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database =
-            Database::create(path).map_err(|error| unusable(format!("{}: {error}", path.display())))?;
-        let transaction = database.begin_write().map_err(unusable)?;
-        transaction.open_table(RECORDS).map_err(unusable)?;
-        transaction.commit().map_err(unusable)?;
         Ok(Self {
-            database: Arc::new(database),
+            path: path.to_owned(),
+            database: Arc::new(RwLock::new(database_at(path)?)),
         })
     }
 
@@ -34,11 +37,49 @@ impl Embedded {
     ) -> Pending<'_, T> {
         let database = self.database.clone();
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || work(&database))
-                .await
-                .map_err(unusable)?
+            tokio::task::spawn_blocking(move || {
+                work(&database.read().unwrap_or_else(PoisonError::into_inner))
+            })
+            .await
+            .map_err(unusable)?
         })
     }
+}
+
+fn database_at(path: &Path) -> Result<Database, StoreError> {
+    let database =
+        Database::create(path).map_err(|error| unusable(format!("{}: {error}", path.display())))?;
+    let transaction = database.begin_write().map_err(unusable)?;
+    transaction.open_table(RECORDS).map_err(unusable)?;
+    transaction.commit().map_err(unusable)?;
+    Ok(database)
+}
+
+/// Another file with the same records takes the place of this one: pages that are free keep what was in them.
+fn rewrite(database: &mut Database, path: &Path) -> Result<(), StoreError> {
+    let aside = path.with_extension("new");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(error)),
+        _ => {}
+    }
+    let copy = database_at(&aside)?;
+    let transaction = copy.begin_write().map_err(unusable)?;
+    {
+        let mut to = transaction.open_table(RECORDS).map_err(unusable)?;
+        let from = database.begin_read().map_err(unusable)?;
+        let from = from.open_table(RECORDS).map_err(unusable)?;
+        for entry in from.iter().map_err(unusable)? {
+            let (key, value) = entry.map_err(unusable)?;
+            to.insert(key.value(), value.value()).map_err(unusable)?;
+        }
+    }
+    transaction.commit().map_err(unusable)?;
+    fs::rename(&aside, path).map_err(unusable)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(unusable)?;
+    folder.sync_all().map_err(unusable)?;
+    *database = copy;
+    Ok(())
 }
 
 fn key(collection: &str, id: &str) -> Vec<u8> {
@@ -91,6 +132,19 @@ impl Backend for Embedded {
                 }
             }
             transaction.commit().map_err(unusable)
+        })
+    }
+
+    fn scrub(&self) -> Pending<'_, ()> {
+        let (database, path) = (self.database.clone(), self.path.clone());
+        Box::pin(async move {
+            let work = move || {
+                rewrite(
+                    &mut database.write().unwrap_or_else(PoisonError::into_inner),
+                    &path,
+                )
+            };
+            tokio::task::spawn_blocking(work).await.map_err(unusable)?
         })
     }
 }

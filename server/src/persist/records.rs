@@ -51,7 +51,8 @@ pub struct ServerRecord {
     pub allow_unauthorized: bool,
     pub read_only: bool,
     pub enabled: bool,
-    pub http_proxy: Option<String>,
+    /// URL of the proxy, sealed: it may hold a password.
+    pub sealed_http_proxy: Option<String>,
     /// `first-use` until a certificate was met, then its fingerprint.
     pub fingerprint: Option<String>,
     pub pool_name_label: Option<String>,

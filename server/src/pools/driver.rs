@@ -23,8 +23,6 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use xapi::{CallError, Client, Endpoint, tls::Trust, watch::Watch};
 
-/// After this silence the objects of a pool are withdrawn until it speaks again.
-const SILENCE: Duration = Duration::from_secs(5 * 60);
 /// "Last heard" is told to watchers at most this often; the value itself is always current.
 const HEARD_EVERY_MS: i64 = 5_000;
 pub(super) const FIRST_USE: &str = "first-use";
@@ -38,6 +36,7 @@ struct Driver {
     records: Arc<Records>,
     /// Tells whoever enabled the server how the first login ended.
     outcome: Option<oneshot::Sender<Result<(), LinkError>>>,
+    /// `None` while none of the pool's objects are published.
     heard: Option<Instant>,
     told_heard: i64,
 }
@@ -88,27 +87,35 @@ pub(super) async fn run(
 }
 
 impl Driver {
-    /// Waits for the next attempt; withdraws the objects when the silence has lasted long enough.
+    /// Waits for the next attempt.
     async fn wait(&mut self, wait: Duration) {
-        let silent_at = self.heard.map(|heard| heard + SILENCE);
-        let silence = async {
-            match silent_at {
+        let cancel = self.cancel.clone();
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.meanwhile_withdraw(tokio::time::sleep(wait)) => {}
+        }
+    }
+
+    /// Waits until the pool has been silent for too long since it was last heard.
+    fn silence(&self) -> impl Future<Output = ()> + use<> {
+        let ends = self.heard.map(|heard| heard + self.shared.silence);
+        async move {
+            match ends {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }
-        };
-        let attempt = tokio::time::sleep(wait);
-        tokio::pin!(attempt, silence);
+        }
+    }
+
+    /// Does the work to its end; if the silence becomes too long meanwhile, withdraws the objects.
+    async fn meanwhile_withdraw<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
         tokio::select! {
-            () = self.cancel.cancelled() => return,
-            () = &mut attempt => return,
-            () = &mut silence => {}
+            done = &mut work => return done,
+            () = self.silence() => {}
         }
         self.withdraw();
-        tokio::select! {
-            () = self.cancel.cancelled() => {}
-            () = attempt => {}
-        }
+        work.await
     }
 
     /// Takes all objects of this pool back.
@@ -132,9 +139,10 @@ impl Driver {
             state.status = LinkStatus::Connecting;
             state.next_attempt = None;
         });
+        let (cancel, shared, id) = (self.cancel.clone(), self.shared.clone(), self.id.clone());
         let connected = tokio::select! {
-            () = self.cancel.cancelled() => return LinkError::Stopped,
-            connected = self.connect() => connected,
+            () = cancel.cancelled() => return LinkError::Stopped,
+            connected = self.meanwhile_withdraw(connect(&shared, &id)) => connected,
         };
         let client = match connected {
             Ok(client) => Arc::new(client),
@@ -143,7 +151,6 @@ impl Driver {
         if let Some(outcome) = self.outcome.take() {
             drop(outcome.send(Ok(())));
         }
-        let cancel = self.cancel.clone();
         let error = tokio::select! {
             () = cancel.cancelled() => LinkError::Stopped,
             error = self.follow(&client, backoff) => error,
@@ -152,87 +159,20 @@ impl Driver {
         error
     }
 
-    async fn connect(&self) -> Result<Client, LinkError> {
-        let mut endpoint = self.endpoint().await?;
-        // A supporter names its master; a second answer of that kind is a pool in trouble.
-        for hops_left in [1, 0] {
-            let client = Client::new(endpoint.clone()).map_err(LinkError::from_call)?;
-            match client.login().await {
-                Ok(()) => return Ok(client),
-                Err(CallError::Fault(fault)) if fault.is("HOST_IS_SLAVE") && hops_left > 0 => {
-                    let scheme = if endpoint.url.starts_with("http://") {
-                        "http"
-                    } else {
-                        "https"
-                    };
-                    endpoint.url = Endpoint::parse_url(fault.param(0))
-                        .map(|url| url.replacen("https", scheme, 1))
-                        .map_err(|_| LinkError::Fault(fault.clone()))?;
-                    // Each host has a certificate of its own.
-                    if matches!(endpoint.trust, Trust::Pinned(_)) {
-                        return Err(LinkError::Fault(fault));
-                    }
-                }
-                Err(error) => return Err(LinkError::from_call(error)),
-            }
-        }
-        Err(LinkError::Unreachable(
-            "the host and its master each say that the other is the master".to_owned(),
-        ))
-    }
-
-    async fn endpoint(&self) -> Result<Endpoint, LinkError> {
-        let record = self
-            .shared
-            .links()
-            .get(&self.id)
-            .map(|link| link.record.clone())
-            .ok_or(LinkError::Stopped)?;
-        let invalid = |error: xapi::client::InvalidHost| LinkError::Unreachable(error.to_string());
-        let mut endpoint = Endpoint {
-            url: Endpoint::parse_url(&record.host).map_err(invalid)?,
-            password: self
-                .shared
-                .secrets
-                .unseal(&record.sealed_password)
-                .ok_or(LinkError::Unsealable)?,
-            user: record.username,
-            trust: Trust::Authorities,
-            proxy: record.http_proxy,
-            originator: ORIGINATOR.to_owned(),
-        };
-        endpoint.trust = match record.fingerprint.as_deref() {
-            _ if record.allow_unauthorized => Trust::Anyone,
-            None => Trust::Authorities,
-            Some(FIRST_USE) if endpoint.url.starts_with("https") => {
-                let met = Client::new(Endpoint {
-                    trust: Trust::Anyone,
-                    ..endpoint.clone()
-                })
-                .map_err(LinkError::from_call)?
-                .meet()
-                .await
-                .map_err(LinkError::from_call)?;
-                let kept = self
-                    .shared
-                    .amend(&self.id, {
-                        let met = met.clone();
-                        move |record| record.fingerprint = Some(met)
-                    })
-                    .await;
-                kept.map_err(|error| LinkError::Unreachable(error.to_string()))?;
-                Trust::Pinned(met)
-            }
-            Some(FIRST_USE) => Trust::Authorities,
-            Some(fingerprint) => Trust::Pinned(fingerprint.to_owned()),
-        };
-        Ok(endpoint)
-    }
-
     async fn follow(&mut self, client: &Arc<Client>, backoff: &mut Backoff) -> LinkError {
         let mut watch = Watch::default();
+        let mut listing = true;
         loop {
-            let mut batch = match watch.poll(client).await {
+            let polled = if std::mem::take(&mut listing) {
+                self.meanwhile_withdraw(watch.poll(client)).await
+            } else {
+                // What comes after a withdrawal must be everything, not what changed.
+                tokio::select! {
+                    polled = watch.poll(client) => polled,
+                    () = self.silence() => return LinkError::Unreachable("the pool says nothing".to_owned()),
+                }
+            };
+            let mut batch = match polled {
                 Ok(batch) => batch,
                 Err(error) => return LinkError::from_call(error),
             };
@@ -338,4 +278,82 @@ impl Driver {
             tracing::error!(server = %self.id, pool = %pool_id, %error, "the name of the pool could not be kept");
         }
     }
+}
+
+/// A client that has logged in.
+async fn connect(shared: &Arc<Shared>, id: &str) -> Result<Client, LinkError> {
+    let mut endpoint = endpoint(shared, id).await?;
+    // A supporter names its master; a second answer of that kind is a pool in trouble.
+    for hops_left in [1, 0] {
+        let client = Client::new(endpoint.clone()).map_err(LinkError::from_call)?;
+        match client.login().await {
+            Ok(()) => return Ok(client),
+            Err(CallError::Fault(fault)) if fault.is("HOST_IS_SLAVE") && hops_left > 0 => {
+                let scheme = if endpoint.url.starts_with("http://") {
+                    "http"
+                } else {
+                    "https"
+                };
+                endpoint.url = Endpoint::parse_url(fault.param(0))
+                    .map(|url| url.replacen("https", scheme, 1))
+                    .map_err(|_| LinkError::Fault(fault.clone()))?;
+                // Each host has a certificate of its own.
+                if matches!(endpoint.trust, Trust::Pinned(_)) {
+                    return Err(LinkError::Fault(fault));
+                }
+            }
+            Err(error) => return Err(LinkError::from_call(error)),
+        }
+    }
+    Err(LinkError::Unreachable(
+        "the host and its master each say that the other is the master".to_owned(),
+    ))
+}
+
+async fn endpoint(shared: &Arc<Shared>, id: &str) -> Result<Endpoint, LinkError> {
+    let record = shared
+        .links()
+        .get(id)
+        .map(|link| link.record.clone())
+        .ok_or(LinkError::Stopped)?;
+    let invalid = |error: xapi::client::InvalidHost| LinkError::Unreachable(error.to_string());
+    let mut endpoint = Endpoint {
+        url: Endpoint::parse_url(&record.host).map_err(invalid)?,
+        password: shared
+            .secrets
+            .unseal(&record.sealed_password)
+            .ok_or(LinkError::Unsealable)?,
+        user: record.username,
+        trust: Trust::Authorities,
+        proxy: match &record.sealed_http_proxy {
+            Some(sealed) => Some(shared.secrets.unseal(sealed).ok_or(LinkError::Unsealable)?),
+            None => None,
+        },
+        originator: ORIGINATOR.to_owned(),
+    };
+    endpoint.trust = match record.fingerprint.as_deref() {
+        _ if record.allow_unauthorized => Trust::Anyone,
+        None => Trust::Authorities,
+        Some(FIRST_USE) if endpoint.url.starts_with("https") => {
+            let met = Client::new(Endpoint {
+                trust: Trust::Anyone,
+                ..endpoint.clone()
+            })
+            .map_err(LinkError::from_call)?
+            .meet()
+            .await
+            .map_err(LinkError::from_call)?;
+            let kept = shared
+                .amend(id, {
+                    let met = met.clone();
+                    move |record| record.fingerprint = Some(met)
+                })
+                .await;
+            kept.map_err(|error| LinkError::Unreachable(error.to_string()))?;
+            Trust::Pinned(met)
+        }
+        Some(FIRST_USE) => Trust::Authorities,
+        Some(fingerprint) => Trust::Pinned(fingerprint.to_owned()),
+    };
+    Ok(endpoint)
 }

@@ -170,12 +170,19 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Connections of an address on which nobody is signed in.
-    pub fn strangers(&self, address: &str) -> usize {
-        let open = self.open();
-        open.values()
-            .filter(|connection| connection.address == address && connection.signed_in().is_none())
-            .count()
+    /// Takes a new connection in, unless there are as many as there may be, or as many of its address on
+    /// which nobody is signed in.
+    pub fn admit(&self, connection: Arc<Connection>, most: usize, strangers: usize) -> bool {
+        let mut open = self.open();
+        let strange = open
+            .values()
+            .filter(|other| other.address == connection.address && other.signed_in().is_none())
+            .count();
+        let admitted = open.len() < most && strange < strangers;
+        if admitted {
+            open.insert(connection.id, connection);
+        }
+        admitted
     }
 
     /// Ends the sessions that these tokens opened.
@@ -188,10 +195,6 @@ impl Connections {
                 .is_some_and(|token| tokens.contains(&token))
         });
         ended.for_each(|connection| connection.closing.cancel());
-    }
-
-    pub fn insert(&self, connection: Arc<Connection>) {
-        self.open().insert(connection.id, connection);
     }
 
     pub fn remove(&self, id: u64) {

@@ -13,18 +13,39 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests in one batch; each is as expensive as it would be alone.
 const LONGEST_BATCH: usize = 100;
 /// The same before sign-in.
 const LONGEST_BATCH_OF_STRANGERS: usize = 10;
 
+/// Answers of a batch so small are kept whatever the others take: they tell what was done.
+const SMALL_ANSWER: usize = 1 << 10;
+
+/// The turn of the message at hand, and where more can be had.
+pub struct Turn {
+    pub turns: Arc<Semaphore>,
+    pub own: OwnedSemaphorePermit,
+}
+
 /// The pieces of an answer's JSON.
 type Pieces = Vec<Bytes>;
 
 /// Answers a message; `None` when it asks for no answer.
-pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]) -> Option<Frame> {
+pub async fn answer(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    message: &[u8],
+    turn: Turn,
+) -> Option<Frame> {
     let parsed: Value = match serde_json::from_slice(message) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -34,7 +55,9 @@ pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]
         }
     };
     let Value::Array(requests) = parsed else {
-        return answer_one(app, connection, parsed).await.map(Frame::text);
+        let answer = answer_one(app, connection, parsed).await.map(Frame::text);
+        drop(turn);
+        return answer;
     };
     let longest = if connection.signed_in().is_some() {
         LONGEST_BATCH
@@ -49,13 +72,9 @@ pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]
         };
         return Some(Frame::text(failed(&Value::Null, &invalid_request(message), true)));
     }
-    let answers = futures_util::future::join_all(
-        requests
-            .into_iter()
-            .map(|request| answer_one(app, connection, request)),
-    );
+    let answers = answer_batch(app, connection, requests, turn).await;
     let mut pieces = vec![Bytes::from_static(b"[")];
-    for answer in answers.await.into_iter().flatten() {
+    for answer in answers {
         if pieces.len() > 1 {
             pieces.push(Bytes::from_static(b","));
         }
@@ -66,6 +85,63 @@ pub async fn answer(app: &Arc<App>, connection: &Arc<Connection>, message: &[u8]
     }
     pieces.push(Bytes::from_static(b"]"));
     Some(Frame::text(pieces))
+}
+
+/// The calls of a batch: each has a turn of its own, as if it had come alone, and a stranger's come one
+/// after the other. What they answer is held until all are done, up to a limit.
+async fn answer_batch(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    requests: Vec<Value>,
+    Turn { turns, own }: Turn,
+) -> Vec<Pieces> {
+    let held = AtomicUsize::new(0);
+    let one = async |request: Value| {
+        let (id, is_v2) = (request.get("id").cloned(), request.get("jsonrpc").is_some());
+        let answer = answer_one(app, connection, request).await?;
+        let length: usize = answer.iter().map(Bytes::len).sum();
+        if length <= SMALL_ANSWER {
+            return Some(answer);
+        }
+        let before = held.fetch_add(length, Ordering::Relaxed);
+        // One alone is no longer than it would be outside of a batch.
+        if before == 0 || before + length <= app.limits.batch_answers {
+            return Some(answer);
+        }
+        held.fetch_sub(length, Ordering::Relaxed);
+        Some(failed(
+            &id.unwrap_or_default(),
+            &too_long(length, app.limits.batch_answers),
+            is_v2,
+        ))
+    };
+    if connection.signed_in().is_none() {
+        let mut answers = Vec::new();
+        for request in requests {
+            answers.extend(one(request).await);
+        }
+        return answers;
+    }
+    // The turn of the message is the first call's; nobody holds a turn while waiting for another.
+    let mut own = Some(own);
+    let calls = requests.into_iter().map(|request| {
+        let (own, turns, one) = (own.take(), turns.clone(), &one);
+        async move {
+            let _turn = match own {
+                Some(own) => Some(own),
+                // The semaphore is never closed.
+                None => turns.acquire_owned().await.ok(),
+            };
+            one(request).await
+        }
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    answers.into_iter().flatten().collect()
+}
+
+fn too_long(length: usize, limit: usize) -> RpcError {
+    let message = "the answers of this batch are too long together: ask for this one alone";
+    RpcError::new(ErrorCode::OPERATION_FAILED, message).with_data(json!({ "bytes": length, "limit": limit }))
 }
 
 fn invalid_request(message: &str) -> RpcError {

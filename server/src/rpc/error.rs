@@ -3,7 +3,7 @@
 //! The contract's numbered errors are for everybody; of anything else only an administrator sees the words.
 
 use crate::{
-    auth::SignInError,
+    auth::{SignInError, tokens::TokenError},
     inventory::Store,
     persist::StoreError,
     pools::{LinkError, RegistryError},
@@ -50,6 +50,15 @@ impl From<SignInError> for Failure {
             }
             SignInError::Store(error) => error.into(),
             other => Self::internal(other.to_string()),
+        }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::TooMany(_) => RpcError::new(ErrorCode::OPERATION_FAILED, error.to_string()).into(),
+            TokenError::Store(error) => error.into(),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{
     connection::{CALLS_AT_A_TIME, Connection, Notifications},
-    dispatch,
+    dispatch::{self, Turn},
     feed::Audience,
     frame::Frame,
     views,
@@ -30,8 +30,6 @@ const STALLED: Duration = Duration::from_secs(60);
 /// Pieces in which large frames are written, each with a time limit.
 const PIECE: usize = 1 << 20;
 /// `all` notifications begin at the latest so long after sign-in.
-/// Who has not signed in by then loses the place to somebody who may.
-const SIGN_IN_TIME: Duration = Duration::from_secs(60);
 const HOLD: Duration = Duration::from_secs(2);
 /// Time limit of a farewell.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -46,15 +44,18 @@ enum End {
 }
 
 /// Serves an upgraded connection until it ends.
-pub async fn serve(app: Arc<App>, io: Upgraded, address: String, cookie: Option<String>) {
-    let (connection, mut answers) = Connection::new(app.connections.next_id(), address, cookie);
-    app.connections.insert(connection.clone());
+pub async fn serve(
+    app: &Arc<App>,
+    io: Upgraded,
+    connection: &Arc<Connection>,
+    mut answers: tokio::sync::mpsc::UnboundedReceiver<Frame>,
+) {
     let limits = Limits::default().max_payload_len(Some(MAX_MESSAGE_BEFORE_SIGN_IN));
     let mut socket = ServerBuilder::new()
         .limits(limits)
         .config(Config::default())
         .serve(TokioIo::new(io));
-    let end = run(&app, &connection, &mut socket, &mut answers).await;
+    let end = run(app, connection, &mut socket, &mut answers).await;
     app.connections.remove(connection.id);
     connection.closing.cancel();
     if tokio::time::timeout(GOODBYE, say_goodbye(&mut socket, end))
@@ -98,7 +99,7 @@ async fn run(
     let mut pace = app.feed.subscribe();
     let turns = Arc::new(Semaphore::new(CALLS_AT_A_TIME));
     let mut more = false;
-    let sign_in_time = tokio::time::sleep(SIGN_IN_TIME);
+    let sign_in_time = tokio::time::sleep(app.limits.sign_in_time);
     tokio::pin!(sign_in_time);
     let mut greeted = false;
     loop {
@@ -125,7 +126,7 @@ async fn run(
                     if connection.is_expired() {
                         return End::Because(CloseCode::POLICY_VIOLATION, "the token has expired");
                     }
-                    call(app, connection, message, turn);
+                    call(app, connection, message, Turn { turns: turns.clone(), own: turn });
                 }
                 Ok(None) => return End::Closed,
                 Err(tokio_websockets::Error::PayloadTooLong { .. }) => {
@@ -172,6 +173,11 @@ async fn next_message(
         return Ok(None);
     };
     loop {
+        // The library queues a pong for each ping: it must be taken before the next one is read, or a client
+        // that only sends would fill the memory.
+        tokio::time::timeout(STALLED, SinkExt::flush(socket))
+            .await
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the client does not read"))??;
         match socket.next().await {
             Some(Ok(message)) if message.is_text() || message.is_binary() => {
                 return Ok(Some((message, turn)));
@@ -184,19 +190,14 @@ async fn next_message(
     }
 }
 
-fn call(
-    app: &Arc<App>,
-    connection: &Arc<Connection>,
-    message: Message,
-    turn: tokio::sync::OwnedSemaphorePermit,
-) {
+fn call(app: &Arc<App>, connection: &Arc<Connection>, message: Message, turn: Turn) {
     let (app, connection) = (app.clone(), connection.clone());
     let was_signed_in = connection.signed_in().is_some();
     let closing = connection.closing.clone();
     let work = async move {
         let payload = message.into_payload();
         let opened = views::noting_opened(async {
-            if let Some(frame) = dispatch::answer(&app, &connection, &payload).await {
+            if let Some(frame) = dispatch::answer(&app, &connection, &payload, turn).await {
                 connection.answer(frame);
             }
         });
@@ -205,7 +206,6 @@ fn call(
             connection.views().release(&opened);
             connection.attention.notify_one();
         }
-        drop(turn);
         match (was_signed_in, connection.signed_in().is_some()) {
             // The first call after the sign-in was answered.
             (true, true) => connection.release_notifications(),

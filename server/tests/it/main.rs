@@ -2,9 +2,16 @@
 
 mod filters;
 mod inventory;
+mod limits;
+mod program;
 mod protocol;
+mod proxies;
 mod servers;
 mod session;
+mod silence;
+mod stage;
 mod support;
+mod tasks;
+mod tokens;
 mod views;
 mod vms;

@@ -461,49 +461,6 @@ async fn a_restart_keeps_servers_users_and_tokens_and_no_password_in_clear() {
 }
 
 #[tokio::test]
-async fn twenty_pools_at_once() {
-    let server = TestServer::start().await;
-    let mut client = server.admin().await;
-    client.follow().await;
-    let mut pools = Vec::new();
-    for seed in 1..=20 {
-        pools.push(
-            pool_with(PoolConfig {
-                hosts: 1,
-                vms: 4,
-                seed,
-                ..PoolConfig::default()
-            })
-            .await,
-        );
-    }
-    for pool in &pools {
-        client.ok("server.add", registration(pool)).await;
-    }
-    client
-        .until("all objects of all pools", |objects| {
-            let expected: std::collections::BTreeSet<String> =
-                pools.iter().flat_map(|pool| pool.read(ids_of)).collect();
-            expected == ids(objects)
-        })
-        .await;
-    let servers = client.ok("server.getAll", json!({})).await;
-    let servers = servers.as_array().expect("a list");
-    assert!(
-        servers.len() == 20 && servers.iter().all(|server| server["status"] == "connected"),
-        "{servers:?}"
-    );
-    // What happens in one is told of that one.
-    let (vm, uuid) = guest(&pools[7], "Running");
-    client.ok("vm.stop", json!({ "id": uuid, "force": true })).await;
-    assert_eq!(pools[7].read(|db| db.text("VM", &vm, "power_state")), "Halted");
-    server.stop().await;
-    for pool in pools {
-        pool.stop().await;
-    }
-}
-
-#[tokio::test]
 async fn one_address_is_registered_once_however_many_ask_together() {
     let (server, pool) = (TestServer::start().await, pool().await);
     let mut asking = tokio::task::JoinSet::new();

@@ -326,19 +326,68 @@ async fn the_form_signs_in_and_the_cookie_opens_sockets() {
         .await;
     assert_eq!(code, 3);
 
-    let (status, ..) = server
-        .get(
-            "/signout",
-            &format!("Cookie: {pair}\r\nOrigin: http://evil.example\r\n"),
-        )
-        .await;
-    assert_eq!(status, 403);
-    let (status, headers, _) = server.get("/signout", &format!("Cookie: {pair}\r\n")).await;
+    // A link only asks; a form of another site is refused.
+    let (status, headers, body) = server.get("/signout", &format!("Cookie: {pair}\r\n")).await;
+    assert_eq!((status, cookie(&headers, "token")), (200, None));
+    assert!(
+        body.contains("<form method=\"post\" action=\"/signout\""),
+        "{body}"
+    );
+    for foreign in ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site"] {
+        let headers = format!("Cookie: {pair}\r\n{foreign}\r\n");
+        let (status, headers, _) = server.post_form("/signout", &headers, "").await;
+        assert_eq!((status, cookie(&headers, "token")), (403, None));
+    }
+    client.ok("session.getUser", json!({})).await;
+    let own = format!("Cookie: {pair}\r\nOrigin: {origin}\r\n");
+    let (status, headers, _) = server.post_form("/signout", &own, "").await;
     assert_eq!((status, header(&headers, "location")), (303, Some("/signin")));
     assert!(cookie(&headers, "token").expect("cleared").starts_with("token=;"));
     let mut late = server.connect_with(&[("cookie", &pair)]).await;
     let (code, ..) = late.fails("session.signInWithCookie", json!({})).await;
     assert_eq!(code, 3, "the token is gone, not only the cookie");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_cookie_of_a_secure_page_is_secure() {
+    let server = TestServer::start().await;
+    let form = "username=admin%40example.net&password=correct+horse";
+    for (headers, secure) in [
+        ("", false),
+        ("X-Forwarded-Proto: http\r\n", false),
+        (
+            "X-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.7\r\n",
+            true,
+        ),
+    ] {
+        let (_, answered, _) = server.post_form("/signin/local", headers, form).await;
+        let set = cookie(&answered, "token").expect("a token");
+        assert_eq!(set.ends_with("; Secure"), secure, "{set}");
+    }
+    // Limits count the client, not the proxy.
+    let mut client = server.connect_with(&[("x-forwarded-for", "203.0.113.7")]).await;
+    client
+        .ok("session.signIn", json!({ "email": EMAIL, "password": PASSWORD }))
+        .await;
+    let connections = server.app.connections.list();
+    assert_eq!(connections[0].address, "203.0.113.7");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn right_passwords_that_come_together_are_all_right() {
+    let server = TestServer::start().await;
+    let mut together = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let mut client = server.connect().await;
+        together.spawn(async move {
+            client
+                .ok("session.signIn", json!({ "email": EMAIL, "password": PASSWORD }))
+                .await
+        });
+    }
+    assert_eq!(together.join_all().await.len(), 10);
     server.stop().await;
 }
 

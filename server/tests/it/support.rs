@@ -1,15 +1,22 @@
 //! A server in this process, clients over real sockets, and waiting without sleeping blindly.
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Map, Value, json};
+mod proxy;
+mod sim;
+
+pub use proxy::Proxy;
+pub use sim::*;
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use serde_json::{Value, json};
 use server::{
     app::App,
     config::{Config, LogFormat},
     http::serve::serve,
+    limits::Limits,
     persist::{Backend, embedded::Embedded, memory::Memory},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,7 +29,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_websockets::{MaybeTlsStream, Message, WebSocketStream};
-use xapi_sim::{Db, PoolConfig, SimPool};
+use xapi_sim::SimPool;
 
 /// Longer than anything takes on a busy machine; a test that waits so long has failed.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -69,8 +76,12 @@ pub struct TestServer {
 impl TestServer {
     /// One that forgets.
     pub async fn start() -> Self {
+        Self::start_with(Limits::default()).await
+    }
+
+    pub async fn start_with(limits: Limits) -> Self {
         let folder = Folder::new();
-        let mut server = Self::on(Arc::new(Memory::default()), &folder.0).await;
+        let mut server = Self::on(Arc::new(Memory::default()), &folder.0, limits).await;
         server._folder = Some(folder);
         server
     }
@@ -80,21 +91,22 @@ impl TestServer {
         // The server before may still be closing its store.
         let path = folder.join("xo.redb");
         let backend = eventually("the store opens", async || Embedded::open(&path).ok()).await;
-        Self::on(Arc::new(backend), folder).await
+        Self::on(Arc::new(backend), folder, Limits::default()).await
     }
 
-    async fn on(backend: Arc<dyn Backend>, folder: &Path) -> Self {
+    async fn on(backend: Arc<dyn Backend>, folder: &Path, limits: Limits) -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: folder.to_owned(),
             admin_email: EMAIL.to_owned(),
             admin_password: Some(PASSWORD.to_owned()),
+            trusted_proxies: Vec::new(),
             site_dir: None,
             first_servers: Vec::new(),
             log: "warn".to_owned(),
             log_format: LogFormat::Text,
         };
-        let (app, _) = App::with_backend(config, backend).await.expect("an app");
+        let (app, _) = App::with_backend(config, limits, backend).await.expect("an app");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         app.start();
@@ -118,21 +130,7 @@ impl TestServer {
     }
 
     pub async fn connect_with(&self, headers: &[(&str, &str)]) -> Client {
-        let mut builder = tokio_websockets::ClientBuilder::new()
-            .uri(&format!("ws://{}/api/", self.address))
-            .expect("a URI");
-        for (name, value) in headers {
-            let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header");
-            let value = http::HeaderValue::from_str(value).expect("a value");
-            builder = builder.add_header(name, value).expect("an allowed header");
-        }
-        let (socket, _) = builder.connect().await.expect("an upgrade");
-        Client {
-            socket,
-            next_id: 1,
-            notifications: Vec::new(),
-            objects: BTreeMap::new(),
-        }
+        Client::connect(self.address, headers).await.expect("an upgrade")
     }
 
     /// The administrator.
@@ -222,6 +220,40 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn connect(
+        address: SocketAddr,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, tokio_websockets::Error> {
+        let mut builder = tokio_websockets::ClientBuilder::new()
+            .uri(&format!("ws://{address}/api/"))
+            .expect("a URI");
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a header");
+            let value = http::HeaderValue::from_str(value).expect("a value");
+            builder = builder.add_header(name, value).expect("an allowed header");
+        }
+        let (socket, _) = builder.connect().await?;
+        Ok(Self {
+            socket,
+            next_id: 1,
+            notifications: Vec::new(),
+            objects: BTreeMap::new(),
+        })
+    }
+
+    /// The answer; `None` when the connection ended before it came.
+    pub async fn call_if_there(&mut self, method: &str, params: Value) -> Option<Value> {
+        let request = json!({ "jsonrpc": "2.0", "id": 0, "method": method, "params": params });
+        self.socket.send(Message::text(request.to_string())).await.ok()?;
+        loop {
+            match self.next().await {
+                Incoming::Text(message) if message.get("method").is_none() => return Some(message),
+                Incoming::Text(_) | Incoming::Binary(_) => {}
+                Incoming::Closed(_) => return None,
+            }
+        }
+    }
+
     pub async fn send(&mut self, message: Message) {
         self.socket.send(message).await.expect("a message is taken");
     }
@@ -248,6 +280,14 @@ impl Client {
                 Some(Err(_)) | None => Incoming::Closed(0),
             };
         }
+    }
+
+    /// The next text message, if one has come already.
+    pub fn next_if_there(&mut self) -> Option<Value> {
+        let message = self.socket.next().now_or_never()??.expect("a message");
+        message
+            .as_text()
+            .map(|text| serde_json::from_str(text).expect("JSON"))
     }
 
     /// The next text message.
@@ -429,123 +469,4 @@ impl Client {
         }
         panic!("in vain: {what}: {last}");
     }
-}
-
-pub fn registration(pool: &SimPool) -> Value {
-    json!({ "host": pool.url(), "username": "root", "password": "password" })
-}
-
-/// A pool whose operations take no time.
-pub async fn pool() -> SimPool {
-    pool_with(PoolConfig::default()).await
-}
-
-pub async fn pool_with(config: PoolConfig) -> SimPool {
-    let config = PoolConfig {
-        time_scale: 0.0,
-        batch_ms: 5,
-        ..config
-    };
-    SimPool::start(config).await.expect("a pool")
-}
-
-/// The classes that are published.
-const PUBLISHED: &[&str] = &[
-    "pool",
-    "host",
-    "VM",
-    "SR",
-    "SM",
-    "PBD",
-    "PIF",
-    "VDI",
-    "VBD",
-    "VIF",
-    "network",
-    "message",
-    "task",
-    "host_patch",
-    "pool_patch",
-    "PCI",
-    "PGPU",
-    "VGPU",
-    "GPU_group",
-    "VGPU_type",
-    "VTPM",
-    "PUSB",
-    "VUSB",
-    "USB_group",
-    "Bond",
-];
-
-/// The ids under which the contract wants a pool's objects to be published.
-pub fn ids_of(db: &Db) -> BTreeSet<String> {
-    let pool = uuid_of_pool(db);
-    let mut ids = BTreeSet::new();
-    for class in PUBLISHED {
-        for reference in db.refs(class) {
-            let uuid = db.text(class, &reference, "uuid");
-            let is_default = *class == "VM"
-                && db.get("VM", &reference, "is_default_template").bool()
-                && db.get("VM", &reference, "is_a_template").bool()
-                && !db.get("VM", &reference, "is_a_snapshot").bool();
-            ids.insert(match *class {
-                "pool_patch" => reference.to_string(),
-                _ if is_default => format!("{pool}-{uuid}"),
-                _ => uuid,
-            });
-        }
-    }
-    ids
-}
-
-pub fn uuid_of_pool(db: &Db) -> String {
-    let pool = db.refs("pool");
-    db.text("pool", &pool[0], "uuid")
-}
-
-/// References and uuids of the guests in a power state.
-pub fn guests(pool: &SimPool, state: &str) -> Vec<(String, String)> {
-    pool.read(|db| {
-        let is = |vm: &str, field: &str| db.get("VM", vm, field).bool();
-        db.refs("VM")
-            .into_iter()
-            .filter(|vm| {
-                db.text("VM", vm, "power_state") == state
-                    && !is(vm, "is_a_template")
-                    && !is(vm, "is_a_snapshot")
-                    && !is(vm, "is_control_domain")
-                    && (state != "Running"
-                        || db.get("VM", vm, "allowed_operations").contains("clean_shutdown"))
-            })
-            .map(|vm| (vm.to_string(), db.text("VM", &vm, "uuid")))
-            .collect()
-    })
-}
-
-pub fn guest(pool: &SimPool, state: &str) -> (String, String) {
-    let guests = guests(pool, state);
-    guests
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| panic!("no VM is {state}"))
-}
-
-pub fn ids(objects: &BTreeMap<String, Value>) -> BTreeSet<String> {
-    objects.keys().cloned().collect()
-}
-
-/// How many objects there are of each type.
-pub fn by_type(objects: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for object in objects.values() {
-        *counts
-            .entry(object["type"].as_str().expect("a type").to_owned())
-            .or_default() += 1;
-    }
-    counts
-}
-
-pub fn map(value: &Value) -> &Map<String, Value> {
-    value.as_object().expect("an object")
 }

@@ -1,42 +1,7 @@
-//! What people do with VMs, tasks and tags, and the errors that the contract gives them.
+//! What people do with VMs, and the errors that the contract gives them.
 
-use crate::support::*;
-use serde_json::{Value, json};
-use xapi_sim::{PoolConfig, SimPool};
-
-struct Stage {
-    server: TestServer,
-    pool: SimPool,
-    client: Client,
-}
-
-impl Stage {
-    async fn new() -> Self {
-        Self::with(pool().await).await
-    }
-
-    async fn with(pool: SimPool) -> Self {
-        let server = TestServer::start().await;
-        let mut client = server.admin().await;
-        client.add_pool(&pool).await;
-        client.follow().await;
-        Self { server, pool, client }
-    }
-
-    async fn until(&mut self, id: &str, property: &str, value: Value) {
-        let what = format!("{property} is {value}");
-        self.client
-            .until(&what, |objects| {
-                objects.get(id).is_some_and(|object| object[property] == value)
-            })
-            .await;
-    }
-
-    async fn done(self) {
-        self.server.stop().await;
-        self.pool.stop().await;
-    }
-}
+use crate::{stage::Stage, support::*};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_vm_goes_through_its_life() {
@@ -504,82 +469,6 @@ async fn a_change_that_undoes_the_one_before_is_not_lost() {
         .client
         .ok("vm.start", json!({ "id": id, "force": true }))
         .await;
-    stage.done().await;
-}
-
-#[tokio::test]
-async fn tags_come_and_go() {
-    let mut stage = Stage::new().await;
-    let (_, vm) = guest(&stage.pool, "Halted");
-    let (host, sr, network) = stage.pool.read(|db| {
-        let first = |class: &str| db.text(class, &db.refs(class)[0], "uuid");
-        (first("host"), first("SR"), first("network"))
-    });
-    let pool = stage.pool.read(uuid_of_pool);
-    for id in [vm, host, sr, network, pool] {
-        let has = |objects: &std::collections::BTreeMap<String, Value>| {
-            objects[&id]["tags"]
-                .as_array()
-                .is_some_and(|tags| tags.contains(&json!("audit")))
-        };
-        stage
-            .client
-            .ok("tag.add", json!({ "id": id, "tag": "audit" }))
-            .await;
-        stage.client.until("the tag is there", has).await;
-        stage
-            .client
-            .ok("tag.remove", json!({ "id": id, "tag": "audit" }))
-            .await;
-        stage
-            .client
-            .until("the tag is gone", |objects| !has(objects))
-            .await;
-    }
-    stage.done().await;
-}
-
-#[tokio::test]
-async fn a_task_is_seen_and_cancelled() {
-    let pool = SimPool::start(PoolConfig {
-        time_scale: 10.0,
-        batch_ms: 5,
-        ..PoolConfig::default()
-    })
-    .await
-    .expect("a pool");
-    let mut stage = Stage::with(pool).await;
-    let (vm, id) = guest(&stage.pool, "Running");
-    let mut other = stage.server.admin().await;
-    let stop = other.request("vm.stop", json!({ "id": id })).await;
-    let task = eventually("the task is seen", async || {
-        let tasks = stage
-            .client
-            .ok("xo.getAllObjects", json!({ "filter": { "type": "task" } }))
-            .await;
-        map(&tasks)
-            .iter()
-            .find(|(_, task)| {
-                task["status"] == "pending"
-                    && task["name_label"]
-                        .as_str()
-                        .is_some_and(|name| name.contains("clean_shutdown"))
-                    && task["allowedOperations"]
-                        .as_array()
-                        .is_some_and(|list| list.contains(&json!("cancel")))
-            })
-            .map(|(id, _)| id.clone())
-    })
-    .await;
-    assert_eq!(stage.client.ok("task.cancel", json!({ "id": task })).await, true);
-    let answer = other.answer().await;
-    assert_eq!(answer["id"], stop);
-    assert_eq!(answer["error"]["code"], -32000, "{answer}");
-    assert_eq!(
-        answer["error"]["data"]["code"], "TASK_CANCELLED",
-        "an administrator is told why: {answer}"
-    );
-    assert_eq!(stage.pool.read(|db| db.text("VM", &vm, "power_state")), "Running");
     stage.done().await;
 }
 

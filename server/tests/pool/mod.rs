@@ -77,6 +77,15 @@ impl Pool {
             .collect()
     }
 
+    /// The rows that lists show, by id.
+    pub fn rows(&self) -> BTreeMap<String, Value> {
+        let rows = self.published.iter().filter_map(|(id, converted)| {
+            let row = serde_json::from_slice(converted.light.as_deref()?).expect("a row is JSON");
+            Some((id.clone(), row))
+        });
+        rows.collect()
+    }
+
     /// Everything that is published of an object, as it is on the wire.
     pub fn bytes(&self) -> BTreeMap<&str, Bytes<'_>> {
         self.published

@@ -10,18 +10,21 @@ use crate::{
 };
 use serde_json::Value;
 
+/// Characters of any text of a registration.
+const LONGEST: usize = 1_000;
+
 pub fn methods() -> Vec<Method> {
     let admin = Permission::Admin;
     vec![
         Method::new("server.add", admin, "register a new Xen server", add).params([
-            ("label", string().or_empty().optional()),
-            ("host", string()),
-            ("username", string()),
-            ("password", string()),
+            ("label", string().or_empty().longest(LONGEST).optional()),
+            ("host", string().longest(LONGEST)),
+            ("username", string().longest(LONGEST)),
+            ("password", string().longest(LONGEST)),
             ("autoConnect", boolean().optional()),
             ("allowUnauthorized", boolean().optional()),
-            ("httpProxy", string().or_empty().optional()),
-            ("fingerprint", string().or_empty().optional()),
+            ("httpProxy", string().or_empty().longest(LONGEST).optional()),
+            ("fingerprint", string().or_empty().longest(LONGEST).optional()),
         ]),
         Method::new("server.remove", admin, "unregister a Xen server", remove).params([("id", string())]),
         Method::new(
@@ -32,14 +35,23 @@ pub fn methods() -> Vec<Method> {
         ),
         Method::new("server.set", admin, "change the properties of a Xen server", set).params([
             ("id", string()),
-            ("label", any_of(&["null", "string"]).or_empty().optional()),
-            ("host", string().optional()),
-            ("username", string().optional()),
-            ("password", string().optional()),
+            (
+                "label",
+                any_of(&["null", "string"]).or_empty().longest(LONGEST).optional(),
+            ),
+            ("host", string().longest(LONGEST).optional()),
+            ("username", string().longest(LONGEST).optional()),
+            ("password", string().longest(LONGEST).optional()),
             ("allowUnauthorized", boolean().optional()),
             ("readOnly", boolean().optional()),
-            ("httpProxy", any_of(&["null", "string"]).or_empty().optional()),
-            ("fingerprint", any_of(&["null", "string"]).or_empty().optional()),
+            (
+                "httpProxy",
+                any_of(&["null", "string"]).or_empty().longest(LONGEST).optional(),
+            ),
+            (
+                "fingerprint",
+                any_of(&["null", "string"]).or_empty().longest(LONGEST).optional(),
+            ),
         ]),
         Method::new("server.enable", admin, "enable a Xen server", enable).params([("id", string())]),
         Method::new("server.disable", admin, "disable a Xen server", disable).params([("id", string())]),

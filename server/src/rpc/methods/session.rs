@@ -54,7 +54,11 @@ async fn sign_in(call: Call) -> Result<Outcome, Failure> {
                 .sign_in_with_token(token, &call.connection.address)
                 .await?
         }
-        (_, Some(name), Some(password)) => accounts.sign_in_with_password(name, password).await?,
+        (_, Some(name), Some(password)) => {
+            accounts
+                .sign_in_with_password(name, password, &call.connection.address)
+                .await?
+        }
         _ => return Err(SignInError::InvalidCredentials.into()),
     };
     welcome(&call, signed_in)

@@ -53,7 +53,10 @@ pub fn methods() -> Vec<Method> {
         )
         .params([
             ("id", string()),
-            ("description", any_of(&["null", "string"]).or_empty().optional()),
+            (
+                "description",
+                any_of(&["null", "string"]).or_empty().longest(1000).optional(),
+            ),
         ]),
     ]
 }
@@ -62,9 +65,11 @@ async fn create(call: Call) -> Result<Outcome, Failure> {
     let validity_ms = call.params.get("expiresIn").map(duration_ms).transpose()?;
     let client_id = match call.params.get("client") {
         Some(client) => {
-            let id = client["id"].as_str().filter(|id| !id.is_empty());
+            let id = client["id"]
+                .as_str()
+                .filter(|id| !id.is_empty() && id.len() <= 1000);
             Some(
-                id.ok_or_else(|| invalid_param("/client/id", "must be a string"))?
+                id.ok_or_else(|| invalid_param("/client/id", "must be a string of at most 1000 characters"))?
                     .to_owned(),
             )
         }

@@ -6,8 +6,11 @@ use crate::rpc::{
     schema::{boolean, integer, object},
     views::MAX_VIEWS,
 };
-use app::rpc::view::{SubscribeParams, Subscribed};
+use app::rpc::view::{SubscribeParams, Subscribed, ViewSpec};
 use serde_json::{Value, json};
+
+/// A pool's id, and an id within it, with room to spare.
+const LONGEST_ID: usize = 200;
 
 pub fn methods() -> Vec<Method> {
     vec![
@@ -35,6 +38,11 @@ pub fn methods() -> Vec<Method> {
 async fn subscribe(call: Call) -> Result<Outcome, Failure> {
     let params: SubscribeParams = serde_json::from_value(Value::Object(call.params.clone()))
         .map_err(|error| invalid_param("/view", &error.to_string()))?;
+    if let ViewSpec::Object { id } = &params.view
+        && id.len() > LONGEST_ID
+    {
+        return Err(invalid_param("/view/id", "no object has so long an id").into());
+    }
     let app = &call.app;
     let revision = app.inventory.revision();
     let since = params

@@ -33,6 +33,20 @@ pub fn methods() -> Vec<Method> {
     ]
 }
 
+/// A filter is held against every object: its length times sixty thousand.
+const LONGEST_TEXT: usize = 4_096;
+/// Values in a pattern, those within others counted.
+const LARGEST_PATTERN: usize = 1_000;
+
+fn size(pattern: &Value) -> usize {
+    1 + match pattern {
+        Value::Array(items) => items.iter().map(size).sum::<usize>(),
+        Value::Object(members) => members.values().map(size).sum(),
+        Value::String(text) => text.len() / LONGEST_TEXT * LARGEST_PATTERN,
+        _ => 0,
+    }
+}
+
 enum Filter {
     All,
     /// `{type: "VM"}`, which nearly every client sends: needs no look into the JSON.
@@ -44,6 +58,14 @@ enum Filter {
 
 impl Filter {
     fn read(filter: Option<&Value>) -> Result<Self, Failure> {
+        let too_long = match filter {
+            Some(Value::String(source)) => source.len() > LONGEST_TEXT,
+            Some(pattern) => size(pattern) > LARGEST_PATTERN,
+            None => false,
+        };
+        if too_long {
+            return Err(invalid_param("/filter", "the filter is too long").into());
+        }
         Ok(match filter {
             None | Some(Value::Null) => Self::All,
             Some(Value::String(source)) if source.trim().is_empty() => Self::All,

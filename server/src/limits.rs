@@ -1,0 +1,37 @@
+//! Limits that are the same on every installation and that tests shorten. What need not be shortened is a
+//! constant beside the code that it concerns.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// After this silence the objects of a pool are withdrawn until it speaks again. A pool without news
+    /// answers a poll every 30 s: anything shorter than that takes rest for silence.
+    pub silence: Duration,
+    /// A form that does not arrive in that time is not waited for.
+    pub form_time: Duration,
+    /// Who has not signed in by then loses the socket to somebody who may.
+    pub sign_in_time: Duration,
+    /// Sockets of one address on which nobody has signed in.
+    pub strangers: usize,
+    /// Answers of one batch, in bytes: they are held until the last of them is there.
+    pub batch_answers: usize,
+    /// Tokens of one user.
+    pub tokens: usize,
+    /// Expired tokens are removed from the store that often.
+    pub token_sweep: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(5 * 60),
+            form_time: Duration::from_secs(15),
+            sign_in_time: Duration::from_secs(60),
+            strangers: 100,
+            batch_answers: 32 << 20,
+            tokens: 1_000,
+            token_sweep: Duration::from_secs(3600),
+        }
+    }
+}
