@@ -8,17 +8,6 @@ use crate::{
 };
 use leptos::prelude::*;
 
-/// The name cell of a table. A plain link: the router follows it, and it costs nothing to draw.
-#[component]
-pub fn NameLink(route: Route, #[prop(into)] name: String) -> impl IntoView {
-    let name = if name.is_empty() {
-        "Without a name".to_owned()
-    } else {
-        name
-    };
-    view! { <a href=route.path() class="table__link">{name}</a> }
-}
-
 #[component]
 pub fn PoolLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -> impl IntoView {
     let pools = use_state().inventory.pools;
