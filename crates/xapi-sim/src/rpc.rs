@@ -7,6 +7,7 @@ pub mod filter;
 pub mod legacy_events;
 pub mod params;
 pub mod sessions;
+pub mod supporter;
 pub mod tasks;
 
 use std::sync::Arc;

@@ -8,6 +8,8 @@ mod events;
 mod faults;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
+#[path = "it/members.rs"]
+mod members;
 #[path = "it/protocol.rs"]
 mod protocol;
 #[path = "it/world.rs"]

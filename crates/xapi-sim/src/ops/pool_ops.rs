@@ -18,6 +18,7 @@ pub const MESSAGES: &[&str] = &[
     "test_archive_target",
     "certificate_sync",
     "create_VLAN_from_PIF",
+    "designate_new_master",
 ];
 
 pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
@@ -35,6 +36,20 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             void()
         }),
         "ha_compute_max_host_failures_to_tolerate" => value(Value::Int(0)),
+        "designate_new_master" => {
+            let host = p[0].str();
+            let db = call.pool.db();
+            db.check("host", host)?;
+            let metrics = db.text("host", host, "metrics");
+            if !db.get("host_metrics", &metrics, "live").bool() || !call.pool.is_up(host) {
+                return Err(Fault::new("HOST_OFFLINE", [host]));
+            }
+            if db.master() != host {
+                let (pool, host) = (call.pool.clone(), host.to_owned());
+                call.pool.afterwards(move || pool.change_master(&host));
+            }
+            void()
+        }
         "certificate_list" | "crl_list" => value(Value::Set(vec![])),
         "test_archive_target" => value(Value::from("True")),
         "create_VLAN_from_PIF" => {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Outcome, alerts, lifecycle, void};
-use crate::clock;
 use crate::db::{Db, class};
 use crate::fault::Fault;
 use crate::ops::Mark;
@@ -180,7 +179,7 @@ async fn reboot(call: &Call, vm: &str, operation: &'static str, seconds: f64) ->
                 ("power_state", Value::from("Running")),
             ],
         );
-        db.set("VM_metrics", &metrics, "start_time", Value::Date(clock::now()));
+        db.set("VM_metrics", &metrics, "start_time", Value::Date(db.now()));
         destroy_consoles(db, vm);
         create_console(db, vm);
         alerts::vm(db, vm, "VM_REBOOTED", "rebooted");
@@ -342,7 +341,7 @@ pub fn boot(db: &mut Db, vm: &str, host: &str, paused: bool) {
     let cpus = db.get("VM", vm, "VCPUs_at_startup").clone();
     let start = match resumed {
         true => db.get("VM_metrics", &metrics, "start_time").clone(),
-        false => Value::Date(clock::now()),
+        false => Value::Date(db.now()),
     };
     db.update(
         "VM_metrics",
@@ -546,7 +545,7 @@ fn report_guest(call: &Call, vm: &str, mut values: Vec<Value>) {
     };
     put("uuid", Value::void());
     put("live", Value::Bool(true));
-    put("last_updated", Value::Date(clock::now()));
+    put("last_updated", Value::Date(call.pool.db().now()));
     let report = move || {
         pool.write(|db| {
             if db.get("VM", &vm, "power_state").str() != "Running"

@@ -27,14 +27,10 @@ pub fn login(pool: &Shared, params: &[Value]) -> Result<Value, Fault> {
             [user, "Authentication failure"],
         ));
     }
-    let now = crate::clock::now();
     Ok(pool.write(|db| {
+        let now = db.now();
         evict_oldest(db, originator);
-        let host = db
-            .refs("pool")
-            .first()
-            .map(|pool| db.text("pool", pool, "master"))
-            .unwrap_or_default();
+        let host = db.master();
         let session = db.create(
             "session",
             [
