@@ -8,9 +8,13 @@ mod events;
 mod faults;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
+#[path = "it/load.rs"]
+mod load;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/protocol.rs"]
 mod protocol;
+#[path = "it/troubles.rs"]
+mod troubles;
 #[path = "it/world.rs"]
 mod world;

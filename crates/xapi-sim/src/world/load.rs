@@ -52,6 +52,12 @@ pub fn build(db: &mut Db, records: &Json, address: SocketAddr) -> anyhow::Result
                 None => values[at] = value,
             }
         }
+        // Minimal files leave it out and want hosts that can be used.
+        if let Some(at) = class.field("enabled").filter(|_| class.name == "host")
+            && record.get("enabled").is_none()
+        {
+            values[at] = Value::Bool(true);
+        }
         db.insert(class, reference, values);
     }
     for (class, reference, at, value) in links {
