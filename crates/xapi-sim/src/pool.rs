@@ -22,6 +22,7 @@ use crate::faults::Faults;
 use crate::http::tls::Identity;
 use crate::model::model;
 use crate::rpc::legacy_events::Registrations;
+use crate::rpc::rbac::{self, User};
 use crate::wire::Wire;
 use crate::world;
 
@@ -47,6 +48,10 @@ pub struct PoolConfig {
     pub json_rpc: bool,
     pub user: String,
     pub password: String,
+    /// People beside root, with roles.
+    pub users: Vec<User>,
+    /// A freshly installed host: no guests, no shared storage, no bonds - one that can join a pool.
+    pub fresh: bool,
     /// Duration of operations: 1.0 = realistic seconds, 0.0 = immediate.
     pub time_scale: f64,
     /// How long `event.from` gathers changes before it answers.
@@ -68,6 +73,8 @@ impl Default for PoolConfig {
             json_rpc: true,
             user: "root".to_owned(),
             password: "password".to_owned(),
+            users: Vec::new(),
+            fresh: false,
             time_scale: 1.0,
             batch_ms: 50,
         }
@@ -225,6 +232,14 @@ impl SimPool {
     }
 
     async fn start_with(config: PoolConfig, records: Option<&serde_json::Value>) -> anyhow::Result<SimPool> {
+        let config = match config.fresh {
+            true => PoolConfig {
+                hosts: 1,
+                vms: 0,
+                ..config
+            },
+            false => config,
+        };
         let hosts = match records {
             Some(records) => world::load::hosts(records)?,
             None => config.hosts.max(1),
@@ -241,6 +256,7 @@ impl SimPool {
             Some(records) => world::load::build(&mut db, records, address)?,
             None => world::build(&mut db, &config, address, &prints),
         };
+        rbac::seed(&mut db, &config.users);
         let machines = hosts.into_iter().enumerate().map(|(at, host)| {
             let ip = match at {
                 0 => Some(address.ip()),

@@ -2,6 +2,7 @@
 //! database's own generator, so that the same seed gives the same world; dates are relative to today's midnight.
 
 mod extras;
+mod fresh;
 pub mod guests;
 mod hosts;
 pub mod load;
@@ -55,6 +56,9 @@ pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprints
         for reference in db.refs(class) {
             lifecycle::refresh(db, class, &reference);
         }
+    }
+    if config.fresh {
+        fresh::strip(db, &ground);
     }
     ground.hosts
 }

@@ -12,8 +12,14 @@ mod life_cycle;
 mod load;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/pools.rs"]
+mod pools;
 #[path = "it/protocol.rs"]
 mod protocol;
+#[path = "it/roles.rs"]
+mod roles;
+#[path = "it/storage.rs"]
+mod storage;
 #[path = "it/troubles.rs"]
 mod troubles;
 #[path = "it/world.rs"]

@@ -554,7 +554,7 @@ async fn destroy(call: &Call, vm: &str) -> Outcome {
 }
 
 /// The VM and what belongs to it; disks stay.
-fn remove(db: &mut Db, vm: &str) {
+pub fn remove(db: &mut Db, vm: &str) {
     let parent = db.text("VM", vm, "parent");
     for child in db.members("VM", vm, "children") {
         db.set("VM", &child, "parent", &parent);

@@ -27,7 +27,6 @@ pub const MESSAGES: &[&str] = &[
     "assert_can_boot_here",
     "assert_operation_valid",
     "assert_agile",
-    "assert_can_migrate",
     "get_possible_hosts",
     "update_allowed_operations",
 ];
@@ -60,7 +59,6 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "assert_can_boot_here" => assert_can_boot_here(&call.pool.db(), vm, p[1].str())?,
         "assert_operation_valid" => lifecycle::check(&call.pool.db(), vm, p[1].str())?,
         "assert_agile" => assert_agile(&call.pool.db(), vm)?,
-        "assert_can_migrate" => lifecycle::check(&call.pool.db(), vm, "migrate_send")?,
         "update_allowed_operations" => call.pool.write(|db| lifecycle::refresh(db, "VM", vm)),
         "get_possible_hosts" => {
             let db = call.pool.db();
@@ -261,22 +259,27 @@ async fn migrate(call: &Call, vm: &str, host: &str) -> Result<(), Fault> {
         if db.get("VM", vm, "power_state").str() != "Running" {
             return;
         }
-        release_memory(db, vm);
-        let domid = next_domid(db);
-        db.update(
-            "VM",
-            vm,
-            [("resident_on", Value::from(host)), ("domid", Value::Int(domid))],
-        );
-        take_memory(db, vm, host);
-        destroy_consoles(db, vm);
-        create_console(db, vm);
-        alerts::vm(db, vm, "VM_MIGRATED", "migrated");
+        change_host(db, vm, host);
     });
     Ok(())
 }
 
 // ---- changes of the world, also used by the seeded world and by `clone`
+
+/// The records of a running VM that goes on elsewhere.
+pub fn change_host(db: &mut Db, vm: &str, host: &str) {
+    release_memory(db, vm);
+    let domid = next_domid(db);
+    db.update(
+        "VM",
+        vm,
+        [("resident_on", Value::from(host)), ("domid", Value::Int(domid))],
+    );
+    take_memory(db, vm, host);
+    destroy_consoles(db, vm);
+    create_console(db, vm);
+    alerts::vm(db, vm, "VM_MIGRATED", "migrated");
+}
 
 /// The records of a VM that begins to run on a host.
 pub fn boot(db: &mut Db, vm: &str, host: &str, paused: bool) {

@@ -14,6 +14,9 @@ use super::Shared;
 use crate::db::Ref;
 use crate::http::{self, tls::Identity};
 
+/// So long the other hosts of a pool with high availability wait for a silent one, at time scale 1.
+const HA_NOTICES_SECONDS: f64 = 60.0;
+
 /// A host of a pool, as a client may address it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -172,7 +175,7 @@ impl Shared {
     }
 
     /// The machine is gone: it answers nobody, and the pool notices when its master lives.
-    pub async fn power_off(&self, at: usize) {
+    pub async fn power_off(self: &Arc<Shared>, at: usize) {
         let host = {
             let mut members = self.members.lock();
             let Some(machine) = members.get_mut(at) else {
@@ -182,8 +185,43 @@ impl Shared {
             machine.host.clone()
         };
         self.close(at).await;
-        if *self.db().master() != *host {
+        let (is_master, protected) = {
+            let db = self.db();
+            let protected = db.get("pool", &db.pool(), "ha_enabled").bool();
+            (*db.master() == *host, protected)
+        };
+        if protected {
+            self.take_over(&host, is_master).await;
+        } else if !is_master {
             self.set_live(&host, false);
+        }
+    }
+
+    /// With high availability the others notice a death, elect a master, and restart the guests.
+    async fn take_over(self: &Arc<Shared>, dead: &str, was_master: bool) {
+        let pool = self.clone();
+        let dead = dead.to_owned();
+        let noticing = Duration::from_secs_f64(HA_NOTICES_SECONDS * self.config.time_scale);
+        let work = async move {
+            if !noticing.is_zero() {
+                tokio::time::sleep(noticing).await;
+            }
+            if was_master {
+                let next = pool
+                    .members
+                    .lock()
+                    .iter()
+                    .find(|machine| machine.up)
+                    .map(|machine| machine.host.clone());
+                let Some(next) = next else { return };
+                pool.change_master(&next);
+            }
+            pool.set_live(&dead, false);
+            pool.write(|db| crate::ops::membership::recover_guests(db, &dead));
+        };
+        match noticing.is_zero() {
+            true => work.await,
+            false => drop(self.spawn(work)),
         }
     }
 

@@ -15,7 +15,6 @@ pub fn register(address: SocketAddr, pool: &Arc<Shared>) {
 
 /// The pool behind `http://address:port/...`, `address:port` or an address that only one pool has. A bare address
 /// that several have is taken to be at `port`, where the asking pool listens itself.
-#[allow(dead_code)]
 pub fn find(text: &str, port: u16) -> Option<Arc<Shared>> {
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
     let text = text.split('/').next()?;
