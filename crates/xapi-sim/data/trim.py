@@ -27,6 +27,9 @@ def trim(cls):
         "setters": names("setter", "set_"),
         "adders": [m["name"] for m in cls["messages"] if m["kind"] == "add"],
         "removers": [m["name"] for m in cls["messages"] if m["kind"] == "remove"],
+        # Of the generated calls, only those that not everybody may make.
+        "roles": {m["name"]: m["min_role"] for m in cls["messages"]
+                  if m["kind"] in ("setter", "add", "remove") and m["min_role"] != "read-only"},
         "messages": [
             [m["name"], m["kind"], [[p["name"], p["type"], *default(p)] for p in m["params"]], m["result"],
              int(bool(m.get("async"))), m["min_role"]]

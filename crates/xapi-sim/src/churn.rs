@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock;
 use crate::db::{Db, Ref};
 use crate::pool::Shared;
 use crate::value::Value;
@@ -113,7 +112,7 @@ fn describe(db: &mut Db, vm: &str, round: u64) {
 }
 
 fn metrics(db: &mut Db, vm: &str, round: u64) {
-    let now = Value::Date(clock::now());
+    let now = Value::Date(db.now());
     let guest = db.text("VM", vm, "guest_metrics");
     if round.is_multiple_of(3) && db.exists("VM_guest_metrics", &guest) {
         let stamp = Value::from(round.to_string());

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
+use crate::clock;
 use crate::fault::Fault;
 use crate::model::{Class, ClassId, End, Type, model};
 use crate::seed::Seed;
@@ -29,6 +30,8 @@ pub struct Db {
     pub seed: Seed,
     /// Deletions still to be kept out of the history (a test knob: lost `del` events).
     silent_deletions: usize,
+    /// How far the clocks of this pool's hosts are from the right time, in seconds.
+    clock_skew: i64,
 }
 
 #[derive(Default)]
@@ -43,6 +46,8 @@ pub struct Row {
     pub created: u64,
     pub modified: u64,
     rendered: [OnceLock<Arc<str>>; 2],
+    /// Shown with a field and values of enums that no client can know.
+    strange: bool,
 }
 
 #[derive(Clone)]
@@ -60,7 +65,10 @@ impl Row {
     /// The record as it goes on the wire; rendered once per change.
     pub fn render(&self, class: &Class, wire: Wire) -> Arc<str> {
         self.rendered[wire as usize]
-            .get_or_init(|| wire.record(class, &self.fields).into())
+            .get_or_init(|| match self.strange {
+                false => wire.record(class, &self.fields).into(),
+                true => wire.strange_record(class, &self.fields).into(),
+            })
             .clone()
     }
 }
@@ -86,7 +94,30 @@ impl Db {
             changed: BTreeMap::new(),
             seed: Seed::new(seed),
             silent_deletions: 0,
+            clock_skew: 0,
         }
+    }
+
+    /// The time as this pool's hosts know it.
+    pub fn now(&self) -> i64 {
+        clock::now() + self.clock_skew
+    }
+
+    pub fn set_clock_skew(&mut self, seconds: i64) {
+        self.clock_skew = seconds;
+    }
+
+    /// The object of that class which represents the pool itself.
+    pub fn pool(&self) -> Ref {
+        self.refs("pool")
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| NULL_REF.into())
+    }
+
+    /// The host that answers for all.
+    pub fn master(&self) -> String {
+        self.text("pool", &self.pool(), "master")
     }
 
     /// Grows with every change.
@@ -256,6 +287,7 @@ impl Db {
             created: generation,
             modified: generation,
             rendered: Default::default(),
+            strange: false,
         };
         table.rows.insert(reference.clone(), row);
         if class.has_events {
@@ -367,6 +399,30 @@ impl Db {
             }
         }
         true
+    }
+
+    /// Shows an object as a release of the future would, or as it is.
+    pub fn set_strange(&mut self, class_name: &str, reference: &str, strange: bool) -> bool {
+        let class = class(class_name);
+        let Some(row) = self.tables[class.id].rows.get_mut(reference) else {
+            return false;
+        };
+        if row.strange != strange {
+            row.strange = strange;
+            self.touch(class.id, reference);
+        }
+        true
+    }
+
+    /// Shows all objects as they are.
+    pub fn forget_strangers(&mut self) {
+        let strange = model().classes.iter().flat_map(|class| {
+            let rows = self.rows(class).filter(|(_, row)| row.strange);
+            rows.map(|(reference, _)| (class.name.as_str(), reference.clone()))
+        });
+        for (class, reference) in strange.collect::<Vec<_>>() {
+            self.set_strange(class, &reference, false);
+        }
     }
 
     /// Makes an event for a row that did not change.

@@ -1,50 +1,88 @@
-//! Faults that a test can switch on: what a client must survive. Connections are cut in `pool`.
+//! Faults that can be switched while a pool runs: what a client must survive. This is the state that connections
+//! look at; the names that people use are in `trouble`, what concerns whole hosts is in `pool::members`.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::seed::Seed;
+
+/// This many answers is all of them.
+pub const ALL: usize = usize::MAX;
+
 pub struct Faults {
     latency_ms: AtomicU64,
-    failing_requests: AtomicUsize,
-    truncated_answers: AtomicUsize,
+    jitter_ms: AtomicU64,
+    bytes_per_second: AtomicU64,
+    dice: Mutex<Seed>,
+    pub failing: Countdown,
+    pub truncated: Countdown,
+    pub malformed: Countdown,
+    pub mislabelled: Countdown,
     slave_of: Mutex<Option<String>>,
     frozen: watch::Sender<bool>,
 }
 
-impl Default for Faults {
-    fn default() -> Faults {
-        Faults {
-            latency_ms: AtomicU64::new(0),
-            failing_requests: AtomicUsize::new(0),
-            truncated_answers: AtomicUsize::new(0),
-            slave_of: Mutex::new(None),
-            frozen: watch::Sender::new(false),
-        }
+/// The next so many answers.
+#[derive(Default)]
+pub struct Countdown(AtomicUsize);
+
+impl Countdown {
+    pub fn set(&self, count: usize) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Does it concern this answer?
+    pub fn take(&self) -> bool {
+        let one = |left: usize| match left {
+            0 => None,
+            ALL => Some(ALL),
+            left => Some(left - 1),
+        };
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one)
+            .is_ok()
     }
 }
 
 impl Faults {
+    pub fn new(seed: u64) -> Faults {
+        Faults {
+            latency_ms: AtomicU64::new(0),
+            jitter_ms: AtomicU64::new(0),
+            bytes_per_second: AtomicU64::new(0),
+            dice: Mutex::new(Seed::new(seed)),
+            failing: Countdown::default(),
+            truncated: Countdown::default(),
+            malformed: Countdown::default(),
+            mislabelled: Countdown::default(),
+            slave_of: Mutex::new(None),
+            frozen: watch::Sender::new(false),
+        }
+    }
+
     pub fn set_latency(&self, latency: Duration) {
         self.latency_ms
             .store(latency.as_millis() as u64, Ordering::Relaxed);
     }
 
-    pub fn fail_requests(&self, count: usize) {
-        self.failing_requests.store(count, Ordering::Relaxed);
+    pub fn set_jitter(&self, jitter: Duration) {
+        self.jitter_ms.store(jitter.as_millis() as u64, Ordering::Relaxed);
     }
 
-    pub fn truncate_answers(&self, count: usize) {
-        self.truncated_answers.store(count, Ordering::Relaxed);
+    /// 0 = as fast as it goes.
+    pub fn set_speed(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
     }
 
     pub fn set_slave_of(&self, master: Option<String>) {
-        *self
-            .slave_of
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = master;
+        *self.slave_of.lock().unwrap_or_else(PoisonError::into_inner) = master;
     }
 
     pub fn freeze(&self, frozen: bool) {
@@ -55,34 +93,71 @@ impl Faults {
     pub fn slave_of(&self) -> Option<String> {
         self.slave_of
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-
-    /// Should this request be answered with HTTP 500?
-    pub fn take_failure(&self) -> bool {
-        take(&self.failing_requests)
-    }
-
-    /// Should this answer end in its middle?
-    pub fn take_truncation(&self) -> bool {
-        take(&self.truncated_answers)
     }
 
     /// The time that an answer is held back; for ever while the pool is frozen.
     pub async fn delay(&self) {
-        let latency = self.latency_ms.load(Ordering::Relaxed);
-        if latency > 0 {
-            tokio::time::sleep(Duration::from_millis(latency)).await;
+        let jitter = match self.jitter_ms.load(Ordering::Relaxed) {
+            0 => 0,
+            most => {
+                let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+                dice.between(0, most as i64) as u64
+            }
+        };
+        let held = self.latency_ms.load(Ordering::Relaxed) + jitter;
+        if held > 0 {
+            tokio::time::sleep(Duration::from_millis(held)).await;
         }
         let mut frozen = self.frozen.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = frozen.wait_for(|frozen| !frozen).await;
     }
-}
 
-fn take(counter: &AtomicUsize) -> bool {
-    counter
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-        .is_ok()
+    /// How many bytes may pass at once, of so many; the time for them is spent in [`Faults::pace`].
+    pub fn portion(&self, bytes: usize) -> usize {
+        match self.bytes_per_second.load(Ordering::Relaxed) {
+            0 => bytes,
+            speed => bytes.min((speed as usize / 20).max(1)),
+        }
+    }
+
+    /// Spends the time that so many bytes take.
+    pub async fn pace(&self, bytes: usize) {
+        let speed = self.bytes_per_second.load(Ordering::Relaxed);
+        if speed > 0 {
+            tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / speed as f64)).await;
+        }
+    }
+
+    /// What is switched on now, in the words of `trouble`.
+    pub fn active(&self) -> Vec<(&'static str, String)> {
+        let mut active = Vec::new();
+        let mut number = |name, value: u64| {
+            if value > 0 {
+                active.push((name, value.to_string()));
+            }
+        };
+        number("latency", self.latency_ms.load(Ordering::Relaxed));
+        number("jitter", self.jitter_ms.load(Ordering::Relaxed));
+        number("slow", self.bytes_per_second.load(Ordering::Relaxed));
+        for (name, countdown) in [
+            ("http-500", &self.failing),
+            ("truncate", &self.truncated),
+            ("malformed", &self.malformed),
+            ("content-type", &self.mislabelled),
+        ] {
+            match countdown.left() {
+                0 => {}
+                ALL => active.push((name, "all".to_owned())),
+                left => active.push((name, left.to_string())),
+            }
+        }
+        if *self.frozen.borrow() {
+            active.push(("black-hole", "on".to_owned()));
+        }
+        active.extend(self.slave_of().map(|master| ("slave-of", master)));
+        active
+    }
 }

@@ -23,7 +23,7 @@ pub struct Request {
     pub path: String,
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
     keep_alive: bool,
 }
 
@@ -89,6 +89,11 @@ impl Response {
         response
     }
 
+    /// The answer as it goes on a connection that ends with it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.head(false).as_bytes(), &self.body].concat()
+    }
+
     fn head(&self, keep_alive: bool) -> String {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let mut add = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
@@ -119,17 +124,18 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Serves one connection to a host (0 is the master) until either side closes it.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pool: &Arc<Shared>, host: usize) {
+/// Serves one connection to a host (0 is the first) until either side closes it.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<Shared>, at: usize) {
     let mut buffer = Vec::new();
     loop {
-        let (response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer).await {
+        let (pool, host) = own.route(at);
+        let (mut response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer, Some(&pool)).await {
             Ok(Some(request)) => {
-                let failing = pool.faults().take_failure();
+                let failing = pool.faults().failing.take();
                 let response = if failing {
                     Response::error(500, "Internal Error")
                 } else {
-                    answer(&request, pool, host).await
+                    answer(&request, &pool, host).await
                 };
                 (response, request.keep_alive, request.method == "POST")
             }
@@ -137,30 +143,50 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pool: &Arc<
             Err(response) => (response, false, false),
         };
         pool.faults().delay().await;
-        let head = response.head(keep_alive);
-        let truncated = is_rpc && pool.faults().take_truncation();
-        let body = if truncated {
-            &response.body[..response.body.len() / 2]
-        } else {
-            &response.body[..]
-        };
-        // One write for small answers: one packet, one TLS record.
-        let written = if body.len() < 16 * 1024 {
-            stream.write_all(&[head.as_bytes(), body].concat()).await
-        } else {
-            match stream.write_all(head.as_bytes()).await {
-                Ok(()) => stream.write_all(body).await,
-                error => error,
-            }
-        };
-        if written.is_err() || stream.flush().await.is_err() {
-            return;
+        if is_rpc && pool.faults().malformed.take() {
+            response.body.truncate(response.body.len() / 2);
+            response.body.extend_from_slice(b"\xff<}\xfe");
         }
+        if is_rpc && pool.faults().mislabelled.take() {
+            response.content_type = "text/html";
+        }
+        let truncated = is_rpc && pool.faults().truncated.take();
+        let head = response.head(keep_alive);
+        if truncated {
+            response.body.truncate(response.body.len() / 2);
+        }
+        let written = write(&mut stream, &pool, head.as_bytes(), &response.body).await;
         if truncated || !keep_alive {
             let _ = stream.shutdown().await;
+        }
+        pool.run_afterwards();
+        if truncated || !keep_alive || written.is_err() {
             return;
         }
     }
+}
+
+async fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    pool: &Shared,
+    head: &[u8],
+    body: &[u8],
+) -> std::io::Result<()> {
+    // One write for small answers: one packet, one TLS record.
+    let small = [head, if body.len() < 16 * 1024 { body } else { &[] }].concat();
+    for part in [&small[..], if body.len() < 16 * 1024 { &[] } else { body }] {
+        let mut rest = part;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(pool.faults().portion(rest.len()));
+            stream.write_all(now).await?;
+            if !later.is_empty() {
+                stream.flush().await?;
+            }
+            pool.faults().pace(now.len()).await;
+            rest = later;
+        }
+    }
+    stream.flush().await
 }
 
 async fn answer(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
@@ -211,14 +237,8 @@ async fn run(
     params: Vec<Value>,
 ) -> Result<Reply, Fault> {
     pool.count_call(&method);
-    if host > 0 {
-        let db = pool.db();
-        let master = db
-            .refs("pool")
-            .first()
-            .map(|pool| db.text("pool", pool, "master"))
-            .unwrap_or_default();
-        return Err(Fault::new("HOST_IS_SLAVE", [db.text("host", &master, "address")]));
+    if let Some(answer) = crate::rpc::supporter::answer(pool, host, &method, &params)? {
+        return Ok(answer);
     }
     if method.starts_with("event.") || method.starts_with("event_") {
         return rpc::call(pool, wire, &method, params).await;
@@ -261,9 +281,10 @@ fn preflight(request: &Request) -> Response {
 }
 
 /// The next request; `None` when the client closed; `Err` is the answer to what cannot be read.
-async fn read<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
+    pool: Option<&Shared>,
 ) -> Result<Option<Request>, Response> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -301,9 +322,15 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
         return Ok(None);
     }
     while buffer.len() < length {
-        match stream.read_buf(buffer).await {
+        let missing = length - buffer.len();
+        let portion = pool.map_or(missing, |pool| pool.faults().portion(missing));
+        match (&mut *stream).take(portion as u64).read_buf(buffer).await {
             Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
+            Ok(read) => {
+                if let Some(pool) = pool {
+                    pool.faults().pace(read).await;
+                }
+            }
         }
     }
     request.body = buffer.drain(..length).collect();

@@ -23,6 +23,7 @@
 
 pub mod churn;
 pub mod clock;
+pub mod control;
 pub mod db;
 pub mod fault;
 mod faults;
@@ -33,6 +34,7 @@ mod pool;
 mod rpc;
 mod rrd;
 mod seed;
+mod trouble;
 mod value;
 mod wire;
 mod world;
@@ -40,6 +42,11 @@ mod world;
 pub use churn::ChurnKind;
 pub use db::{Db, Ref};
 pub use fault::Fault;
+pub use faults::ALL;
 pub use ops::unimplemented_messages;
+pub use pool::members::Member;
 pub use pool::{PoolConfig, SimPool, Stats};
+pub use rpc::rbac::User;
+pub use trouble::{TROUBLES, Trouble};
 pub use value::{NULL_REF, Value};
+pub use wire::{UNKNOWN_FIELD, UNKNOWN_MEMBER};

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use xapi_sim::control::{self, Control};
 use xapi_sim::{ChurnKind, PoolConfig, SimPool};
 
 /// Simulated XenServer/XCP-ng pools that speak the real XAPI protocol.
@@ -19,6 +21,8 @@ use xapi_sim::{ChurnKind, PoolConfig, SimPool};
   xapi-sim --pools 3 --vms 200 --churn 20    three lively pools on ports 8443, 8444, 8445
   xapi-sim --vms 10000 --hosts 32 --churn 1000 --churn-kind vm --time-scale 0    a benchmark
   xapi-sim --xml-only                        an old host without JSON-RPC
+  xapi-sim --fault latency=200 --fault jitter=300 --control 127.0.0.1:8440
+  xapi-sim --load pool.json                  records of a real pool instead of a made-up one
 
 Point a client at the URL, for example:
   curl -s http://127.0.0.1:8443/jsonrpc -d '{\"jsonrpc\":\"2.0\",\"id\":1,
@@ -58,6 +62,27 @@ struct Arguments {
     /// Duration of operations: 1 = realistic seconds, 0 = immediate
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
+    /// A certificate for each host instead of one for the pool
+    #[arg(long)]
+    own_certificates: bool,
+    /// Start the first pool from records: JSON `{ref: {"class": "VM", field: value, ...}}`
+    #[arg(long, value_name = "FILE")]
+    load: Option<PathBuf>,
+    /// Write the first pool's records to a file (- = standard output) at the end; with --dump-at-once at once
+    #[arg(long, value_name = "FILE")]
+    dump: Option<PathBuf>,
+    /// With --dump: write and leave, without waiting for the end
+    #[arg(long, requires = "dump")]
+    dump_at_once: bool,
+    /// Listen for commands that switch faults; `curl ADDRESS` says what there is
+    #[arg(long, value_name = "ADDRESS")]
+    control: Option<SocketAddr>,
+    /// Switch a fault in all pools from the start, such as latency=200; may be repeated
+    #[arg(long = "fault", value_name = "NAME=VALUE")]
+    faults: Vec<String>,
+    /// List the faults and leave
+    #[arg(long)]
+    list_faults: bool,
     /// Password of root
     #[arg(long, default_value = "password")]
     password: String,
@@ -74,9 +99,24 @@ enum Kind {
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
+    if arguments.list_faults {
+        write!(std::io::stdout(), "{}", control::explained())?;
+        return Ok(());
+    }
     let mut pools = Vec::new();
     for at in 0..arguments.pools.max(1) {
-        let pool = SimPool::start(config(&arguments, at)?).await?;
+        let config = config(&arguments, at)?;
+        let pool = match &arguments.load {
+            Some(file) if at == 0 => SimPool::start_from(config, &read(file)?).await?,
+            _ => SimPool::start(config).await?,
+        };
+        for fault in &arguments.faults {
+            let (name, argument) = fault.split_once('=').unwrap_or((fault, ""));
+            pool.trouble(name, argument).await?;
+        }
+        if let Some(file) = arguments.dump.as_ref().filter(|_| arguments.dump_at_once) {
+            return dump(&pool, file);
+        }
         let mut out = std::io::stdout().lock();
         match pool.fingerprint_sha256() {
             Some(print) => writeln!(out, "{} {} sha256={print}", pool.config().name, pool.url())?,
@@ -85,11 +125,34 @@ async fn main() -> anyhow::Result<()> {
         out.flush()?;
         pools.push(pool);
     }
+    let control = match arguments.control {
+        Some(listen) => Some(Control::start(listen, pools.clone()).await?),
+        None => None,
+    };
+    if let Some(control) = &control {
+        writeln!(std::io::stdout(), "control {}", control.url())?;
+    }
     wait_for_the_end().await?;
+    if let Some(file) = &arguments.dump {
+        dump(&pools[0], file)?;
+    }
     for pool in &pools {
         pool.stop().await;
     }
     Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<serde_json::Value> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
+}
+
+fn dump(pool: &SimPool, file: &Path) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(&pool.dump())?;
+    match file.to_str() {
+        Some("-") => Ok(writeln!(std::io::stdout(), "{text}")?),
+        _ => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display())),
+    }
 }
 
 fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
@@ -121,6 +184,7 @@ fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
         },
         listen,
         tls: arguments.tls && !arguments.no_tls,
+        own_certificates: arguments.own_certificates,
         json_rpc: !arguments.xml_only,
         time_scale: arguments.time_scale,
         password: arguments.password.clone(),

@@ -205,6 +205,11 @@ impl Class {
             name,
         };
         class.add_generated(json);
+        for message in &mut class.messages {
+            if let Some(role) = json["roles"][&message.name].as_str() {
+                message.min_role = role.to_owned();
+            }
+        }
         class.message_by_name = class
             .messages
             .iter()

@@ -4,15 +4,20 @@
 mod alerts;
 mod clone;
 mod devices;
+mod ha;
 mod host;
 pub mod lifecycle;
+pub mod membership;
+mod migrate;
 mod network;
 mod pool_ops;
 pub mod power;
+mod probe;
 mod records;
 mod settings;
 mod storage;
 mod system;
+mod transplant;
 
 use std::time::Duration;
 
@@ -51,15 +56,27 @@ async fn dispatch(call: &Call, class: &'static Class, message: &'static Message,
         "session" | "event" | "task" | "message" => system::run(call, &class.name, name, p)?,
         "VM" => match power::run(call, name, p).await? {
             None => match clone::run(call, name, p).await? {
-                None => settings::run(call, name, p)?,
+                None => match migrate::run(call, name, p).await? {
+                    None => settings::run(call, name, p)?,
+                    done => done,
+                },
                 done => done,
             },
             done => done,
         },
         "VBD" | "VIF" => devices::run(call, &class.name, name, p).await?,
         "VDI" | "SR" | "PBD" => storage::run(call, &class.name, name, p).await?,
-        "host" => host::run(call, name, p).await?,
-        "pool" => pool_ops::run(call, name, p)?,
+        "host" => match membership::host(call, name, p).await? {
+            None => host::run(call, name, p).await?,
+            done => done,
+        },
+        "pool" => match membership::pool(call, name, p).await? {
+            None => match ha::run(call, name, p).await? {
+                None => pool_ops::run(call, name, p)?,
+                done => done,
+            },
+            done => done,
+        },
         "network" | "PIF" | "VLAN" | "Bond" => network::run(call, &class.name, name, p)?,
         _ => None,
     };
@@ -95,14 +112,19 @@ fn is_implemented(class: &Class, message: &Message) -> bool {
         "event" => &[system::EVENT],
         "task" => &[system::TASK],
         "message" => &[system::MESSAGE],
-        "VM" => &[power::MESSAGES, clone::MESSAGES, settings::MESSAGES],
+        "VM" => &[
+            power::MESSAGES,
+            clone::MESSAGES,
+            settings::MESSAGES,
+            migrate::MESSAGES,
+        ],
         "VBD" => &[devices::VBD],
         "VIF" => &[devices::VIF],
         "VDI" => &[storage::VDI],
         "SR" => &[storage::SR],
         "PBD" => &[storage::PBD],
-        "host" => &[host::MESSAGES],
-        "pool" => &[pool_ops::MESSAGES],
+        "host" => &[host::MESSAGES, membership::HOST],
+        "pool" => &[pool_ops::MESSAGES, membership::POOL, ha::MESSAGES],
         "network" => &[network::NETWORK],
         "PIF" => &[network::PIF],
         "VLAN" => &[network::VLAN],
@@ -198,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_a_module_says_it_does_is_in_the_data_model() {
-        let lists: [(&str, &[&str]); 17] = [
+        let lists: [(&str, &[&str]); 22] = [
             ("session", system::SESSION),
             ("event", system::EVENT),
             ("task", system::TASK),
@@ -212,10 +234,15 @@ mod tests {
             ("SR", storage::SR),
             ("PBD", storage::PBD),
             ("host", host::MESSAGES),
+            ("host", membership::HOST),
             ("pool", pool_ops::MESSAGES),
+            ("pool", membership::POOL),
+            ("pool", ha::MESSAGES),
+            ("VM", migrate::MESSAGES),
             ("network", network::NETWORK),
             ("PIF", network::PIF),
             ("VLAN", network::VLAN),
+            ("Bond", network::BOND),
         ];
         for (class, names) in lists {
             for name in names {

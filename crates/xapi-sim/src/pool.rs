@@ -1,27 +1,33 @@
-//! The life of one simulated pool: its configuration, its listener, its connections, its end.
+//! The life of one simulated pool: its configuration, what its parts share, its start and its end.
 
-use std::collections::BTreeMap;
+pub mod members;
+mod misbehave;
+pub mod neighbours;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::members::{Machine, Member, Members};
 use crate::churn::{self, ChurnKind};
 use crate::db::Db;
 use crate::faults::Faults;
-use crate::http;
 use crate::http::tls::Identity;
 use crate::model::model;
 use crate::rpc::legacy_events::Registrations;
+use crate::rpc::rbac::{self, User};
 use crate::wire::Wire;
 use crate::world;
+
+/// So often a pool on any free port looks for one that is free at all its hosts' addresses.
+const PORTS_TRIED: usize = 50;
 
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
@@ -36,10 +42,16 @@ pub struct PoolConfig {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
     pub tls: bool,
+    /// Each host has a certificate of its own, as real ones have; else one certificate serves all of a pool.
+    pub own_certificates: bool,
     /// False = an old host: `POST /jsonrpc` is answered as XML-RPC.
     pub json_rpc: bool,
     pub user: String,
     pub password: String,
+    /// People beside root, with roles.
+    pub users: Vec<User>,
+    /// A freshly installed host: no guests, no shared storage, no bonds - one that can join a pool.
+    pub fresh: bool,
     /// Duration of operations: 1.0 = realistic seconds, 0.0 = immediate.
     pub time_scale: f64,
     /// How long `event.from` gathers changes before it answers.
@@ -57,9 +69,12 @@ impl Default for PoolConfig {
             churn_kind: ChurnKind::Mixed,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: false,
+            own_certificates: false,
             json_rpc: true,
             user: "root".to_owned(),
             password: "password".to_owned(),
+            users: Vec::new(),
+            fresh: false,
             time_scale: 1.0,
             batch_ms: 50,
         }
@@ -70,14 +85,21 @@ impl Default for PoolConfig {
 pub struct Shared {
     pub config: PoolConfig,
     pub registrations: Registrations,
+    pub members: Members,
+    address: SocketAddr,
     db: Mutex<Db>,
     changes: watch::Sender<u64>,
     faults: Faults,
     calls: Mutex<BTreeMap<String, u64>>,
     connections_accepted: AtomicU64,
-    connections: Mutex<CancellationToken>,
     churn: watch::Sender<f64>,
     shutdown: CancellationToken,
+    /// Work that must not begin before the answer of its call is written, such as cutting that connection.
+    afterwards: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    /// The pool that the (only) host of this one has joined, and its number there.
+    joined: RwLock<Option<(Arc<Shared>, usize)>>,
+    /// Sessions of `slave_local_login`: for emergencies, known to no database.
+    local_sessions: Mutex<BTreeSet<String>>,
 }
 
 /// What a pool was asked so far.
@@ -124,12 +146,26 @@ impl Shared {
         &self.faults
     }
 
+    /// Where the first host listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self, address: SocketAddr) -> String {
+        let scheme = if self.config.tls { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
     pub fn count_call(&self, method: &str) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         match calls.get_mut(method) {
             Some(count) => *count += 1,
             None => drop(calls.insert(method.to_owned(), 1)),
         }
+    }
+
+    fn count_connection(&self) {
+        self.connections_accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs something of the pool's own until it ends or the pool stops.
@@ -141,85 +177,144 @@ impl Shared {
         tokio::spawn(async move { shutdown.run_until_cancelled(work).await })
     }
 
-    fn connection_token(&self) -> CancellationToken {
-        self.connections
+    pub fn is_stopped(&self) -> bool {
+        self.shutdown.is_cancelled()
+    }
+
+    pub fn afterwards(&self, work: impl FnOnce() + Send + 'static) {
+        self.afterwards
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .push(Box::new(work));
+    }
+
+    /// An answer is written (or a task is finished): what waited for that.
+    pub fn run_afterwards(&self) {
+        let waiting = std::mem::take(&mut *self.afterwards.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.into_iter().for_each(|work| work());
+    }
+
+    pub fn local_sessions(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.local_sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pool that answers for what arrives at that machine, and the machine's number there.
+    pub fn route(self: &Arc<Shared>, at: usize) -> (Arc<Shared>, usize) {
+        let joined = self.joined.read().unwrap_or_else(PoisonError::into_inner);
+        match &*joined {
+            Some((pool, number)) => (pool.clone(), *number),
+            None => (self.clone(), at),
+        }
+    }
+
+    /// From now on this pool's only host belongs to another pool.
+    pub fn join(&self, joined: Option<(Arc<Shared>, usize)>) {
+        *self.joined.write().unwrap_or_else(PoisonError::into_inner) = joined;
     }
 }
 
 /// A running pool. Dropping the handle leaves it running until [`SimPool::stop`] or the end of the runtime.
+#[derive(Clone)]
 pub struct SimPool {
     shared: Arc<Shared>,
-    address: SocketAddr,
-    identity: Option<Identity>,
-    /// One per host that has an address of its own; none while the pool does not listen.
-    listeners: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl SimPool {
     /// Builds the world and listens.
     pub async fn start(config: PoolConfig) -> anyhow::Result<SimPool> {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
-        let address = listener.local_addr()?;
-        let identity = if config.tls {
-            Some(Identity::new(&address.ip().to_string())?)
-        } else {
-            None
+        SimPool::start_with(config, None).await
+    }
+
+    /// Starts from records instead of a made-up world: `{ref: {"class": "VM", field: value, ...}, ...}`, as
+    /// [`SimPool::dump`] gives them or as other tools saved them from real pools.
+    pub async fn start_from(config: PoolConfig, records: &serde_json::Value) -> anyhow::Result<SimPool> {
+        SimPool::start_with(config, Some(records)).await
+    }
+
+    async fn start_with(config: PoolConfig, records: Option<&serde_json::Value>) -> anyhow::Result<SimPool> {
+        let config = match config.fresh {
+            true => PoolConfig {
+                hosts: 1,
+                vms: 0,
+                ..config
+            },
+            false => config,
         };
+        let hosts = match records {
+            Some(records) => world::load::hosts(records)?,
+            None => config.hosts.max(1),
+        };
+        let listeners = bind(config.listen, hosts).await?;
+        let address = listeners[0].1.local_addr()?;
+        let identities = identities(&config, address, hosts)?;
+        let prints: Vec<&str> = identities
+            .iter()
+            .map(|identity| &*identity.fingerprint_sha256)
+            .collect();
         let mut db = Db::new(config.seed);
-        world::build(
-            &mut db,
-            &config,
-            address,
-            identity.as_ref().map(|identity| &*identity.fingerprint_sha256),
-        );
+        let hosts = match records {
+            Some(records) => world::load::build(&mut db, records, address)?,
+            None => world::build(&mut db, &config, address, &prints),
+        };
+        rbac::seed(&mut db, &config.users);
+        let machines = hosts.into_iter().enumerate().map(|(at, host)| {
+            let ip = match at {
+                0 => Some(address.ip()),
+                at => world::supporter_address(address.ip(), at),
+            };
+            let own = ip.map(|ip| SocketAddr::new(ip, address.port()));
+            Machine::new(host, own, identities.get(at).or(identities.first()).cloned())
+        });
+        let members = Members::default();
+        members.lock().extend(machines);
         let shared = Arc::new(Shared {
             registrations: Registrations::default(),
+            members,
+            address,
             changes: watch::Sender::new(db.generation()),
             db: Mutex::new(db),
-            faults: Faults::default(),
+            faults: Faults::new(config.seed),
             calls: Mutex::default(),
             connections_accepted: AtomicU64::new(0),
-            connections: Mutex::default(),
             churn: watch::Sender::new(config.churn_per_second),
             shutdown: CancellationToken::new(),
+            afterwards: Mutex::default(),
+            joined: RwLock::default(),
+            local_sessions: Mutex::default(),
             config,
         });
         shared.spawn(churn::run(shared.clone()));
         warm(shared.clone());
-        let pool = SimPool {
-            shared,
-            address,
-            identity,
-            listeners: tokio::sync::Mutex::default(),
-        };
-        let mut running = vec![pool.listen(listener, 0)];
-        running.extend(pool.listen_for_supporters().await);
-        *pool.listeners.lock().await = running;
-        Ok(pool)
+        for (at, listener) in listeners {
+            shared.attach(at, listener);
+        }
+        neighbours::register(address, &shared);
+        Ok(SimPool { shared })
     }
 
+    /// Where the first host listens: the master, until another one takes over.
     pub fn addr(&self) -> SocketAddr {
-        self.address
+        self.shared.address
     }
 
     pub fn url(&self) -> String {
-        format!(
-            "{}://{}",
-            if self.identity.is_some() { "https" } else { "http" },
-            self.address
-        )
+        self.shared.url(self.shared.address)
     }
 
-    /// SHA-256 of the certificate, lower-case hex pairs with colons; `None` without TLS.
-    pub fn fingerprint_sha256(&self) -> Option<&str> {
-        self.identity
-            .as_ref()
-            .map(|identity| &*identity.fingerprint_sha256)
+    /// All hosts, the first one first.
+    pub fn members(&self) -> Vec<Member> {
+        self.shared.list_members()
+    }
+
+    /// Where the master listens now, if it has an address of its own.
+    pub fn master_url(&self) -> Option<String> {
+        let master = self.members().into_iter().find(|member| member.is_master)?;
+        Some(self.shared.url(master.address?))
+    }
+
+    /// SHA-256 of the certificate of the first host, lower-case hex pairs with colons; `None` without TLS.
+    pub fn fingerprint_sha256(&self) -> Option<String> {
+        self.members().first()?.fingerprint_sha256.clone()
     }
 
     pub fn config(&self) -> &PoolConfig {
@@ -248,84 +343,13 @@ impl SimPool {
         self.shared.write(change)
     }
 
+    /// All records, `{ref: {"class": "VM", field: value, ...}, ...}`; sessions are left out.
+    pub fn dump(&self) -> serde_json::Value {
+        world::load::dump(&self.shared.db())
+    }
+
     pub fn set_churn(&self, changes_per_second: f64) {
         self.shared.churn.send_replace(changes_per_second);
-    }
-
-    // ---- faults
-
-    /// Cuts every open connection, whatever it is doing.
-    pub fn cut_connections(&self) {
-        let mut connections = self
-            .shared
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *connections).cancel();
-    }
-
-    /// Ends all sessions: every caller, also a blocked `event.from`, gets SESSION_INVALID.
-    pub fn expire_sessions(&self) {
-        self.shared.write(|db| {
-            for session in db.refs("session") {
-                db.destroy("session", &session);
-            }
-        });
-    }
-
-    /// What a toolstack restart leaves: no sessions, no deletion history, no connections; generations go on.
-    pub fn restart_toolstack(&self) {
-        self.expire_sessions();
-        self.shared.registrations.clear();
-        self.shared.write(Db::forget_deletions);
-        self.cut_connections();
-    }
-
-    /// `false` closes the listener (new connections are refused) and cuts the open ones; `true` listens again.
-    pub async fn set_listening(&self, listening: bool) -> anyhow::Result<()> {
-        let mut running = self.listeners.lock().await;
-        if listening && running.is_empty() {
-            let listener = TcpListener::bind(self.address).await?;
-            running.push(self.listen(listener, 0));
-            running.extend(self.listen_for_supporters().await);
-        } else if !listening {
-            for listener in running.drain(..) {
-                listener.abort();
-                let _ = listener.await;
-            }
-            self.cut_connections();
-        }
-        Ok(())
-    }
-
-    /// The next `count` deletions make no `del` event, as if the history had been pruned.
-    pub fn drop_deletions(&self, count: usize) {
-        self.shared.write(|db| db.silence_deletions(count));
-    }
-
-    /// Every answer waits that long.
-    pub fn set_latency(&self, latency: Duration) {
-        self.shared.faults.set_latency(latency);
-    }
-
-    /// A black hole: connections are accepted, requests are read, answers never come - until switched off.
-    pub fn set_black_hole(&self, frozen: bool) {
-        self.shared.faults.freeze(frozen);
-    }
-
-    /// The next `count` requests are answered with HTTP 500.
-    pub fn fail_requests(&self, count: usize) {
-        self.shared.faults.fail_requests(count);
-    }
-
-    /// The next `count` answers stop in the middle of their body and the connection is closed.
-    pub fn truncate_answers(&self, count: usize) {
-        self.shared.faults.truncate_answers(count);
-    }
-
-    /// While set, logins answer HOST_IS_SLAVE with this address.
-    pub fn set_slave_of(&self, master: Option<String>) {
-        self.shared.faults.set_slave_of(master);
     }
 
     /// Stops listening, cuts all connections, ends all work.
@@ -335,28 +359,52 @@ impl SimPool {
         self.shared.shutdown.cancel();
         self.cut_connections();
     }
+}
 
-    fn listen(&self, listener: TcpListener, host: usize) -> JoinHandle<()> {
-        let shared = self.shared.clone();
-        let tls = self.identity.as_ref().map(|identity| identity.acceptor.clone());
-        tokio::spawn(accept(shared, listener, tls, host))
-    }
-
-    /// On the loopback network every host has an address, and answers there as a supporter does.
-    async fn listen_for_supporters(&self) -> Vec<JoinHandle<()>> {
-        let mut running = Vec::new();
-        for host in 1..self.shared.config.hosts {
-            let Some(ip) = world::supporter_address(self.address.ip(), host) else {
+/// Listens for the first host, and for the others where the network has addresses for them: the loopback one.
+async fn bind(wanted: SocketAddr, hosts: usize) -> anyhow::Result<Vec<(usize, TcpListener)>> {
+    for _ in 1..PORTS_TRIED {
+        let first = TcpListener::bind(wanted).await;
+        let first = first.with_context(|| format!("cannot listen on {wanted}"))?;
+        let address = first.local_addr()?;
+        let mut listeners = vec![(0, first)];
+        let mut complete = true;
+        for at in 1..hosts {
+            let Some(ip) = world::supporter_address(address.ip(), at) else {
                 break;
             };
-            match TcpListener::bind((ip, self.address.port())).await {
-                Ok(listener) => running.push(self.listen(listener, host)),
-                // The pool is usable without: clients see a host that does not answer.
-                Err(error) => tracing::warn!(%ip, %error, "a supporter does not listen"),
+            match TcpListener::bind((ip, address.port())).await {
+                Ok(listener) => listeners.push((at, listener)),
+                Err(error) => {
+                    complete = false;
+                    // The pool is usable without: clients see a host that does not answer.
+                    if wanted.port() != 0 {
+                        tracing::warn!(%ip, %error, "a supporter does not listen");
+                    }
+                }
             }
         }
-        running
+        if complete || wanted.port() != 0 {
+            return Ok(listeners);
+        }
     }
+    anyhow::bail!("no port is free at the addresses of all hosts")
+}
+
+/// One certificate for all, or one for each; none without TLS.
+fn identities(config: &PoolConfig, address: SocketAddr, hosts: usize) -> anyhow::Result<Vec<Arc<Identity>>> {
+    let count = match (config.tls, config.own_certificates) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => hosts,
+    };
+    let ip = |at: usize| match at {
+        0 => address.ip(),
+        at => world::supporter_address(address.ip(), at).unwrap_or(address.ip()),
+    };
+    (0..count)
+        .map(|at| Identity::new(&ip(at).to_string()).map(Arc::new))
+        .collect()
 }
 
 /// Renders all records ahead of the first client, a few at a time.
@@ -383,34 +431,4 @@ fn warm(pool: Arc<Shared>) {
             }
         }
     });
-}
-
-async fn accept(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsAcceptor>, host: usize) {
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, most likely: waiting frees some.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        // Answers are written whole; waiting for more bytes only delays them.
-        let _ = stream.set_nodelay(true);
-        shared.connections_accepted.fetch_add(1, Ordering::Relaxed);
-        let (cut, tls, pool) = (shared.connection_token(), tls.clone(), shared.clone());
-        tokio::spawn(async move {
-            let serve = async {
-                match tls {
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => http::serve(stream, &pool, host).await,
-                        Err(error) => tracing::debug!(%error, "TLS handshake failed"),
-                    },
-                    None => http::serve(stream, &pool, host).await,
-                }
-            };
-            let _ = cut.run_until_cancelled(serve).await;
-        });
-    }
 }

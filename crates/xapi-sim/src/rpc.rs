@@ -6,7 +6,9 @@ pub mod events;
 pub mod filter;
 pub mod legacy_events;
 pub mod params;
+pub mod rbac;
 pub mod sessions;
+pub mod supporter;
 pub mod tasks;
 
 use std::sync::Arc;
@@ -62,7 +64,9 @@ pub async fn call(pool: &Arc<Shared>, wire: Wire, name: &str, given: Vec<Value>)
         false => String::new(),
     };
     if message.needs_session {
-        sessions::check(&pool.db(), &session)?;
+        let db = pool.db();
+        sessions::check(&db, &session)?;
+        rbac::check(&db, &session, class, message)?;
     }
     let params = params::typed(class, message, given)?;
     let mut call = Call {

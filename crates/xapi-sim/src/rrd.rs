@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::db::Db;
 use crate::http::{Request, Response};
 use crate::pool::Shared;
@@ -31,7 +30,7 @@ pub fn updates(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     let Some(start) = number("start") else {
         return Response::error(400, "start is required");
     };
-    let now = clock::now();
+    let now = db.now();
     let start = if start < 0 { now + start } else { start };
     let wanted = number("interval").unwrap_or_default() / STEP;
     let fits = |(rows, per_row): &&(i64, i64)| *per_row >= wanted && start > now - rows * per_row * STEP;
@@ -39,7 +38,7 @@ pub fn updates(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     let step = per_row * STEP;
     let end = now / step * step;
     let first = (start / step * step + step).max(end - rows * step);
-    let columns = columns(&db, request, host);
+    let columns = columns(&db, request, &pool.member(host).unwrap_or_else(|| "".into()));
     drop(db);
     if columns.is_empty() {
         return Response::error(500, "No_RRA_Available");
@@ -67,7 +66,7 @@ pub fn updates(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     }
 }
 
-fn columns(db: &Db, request: &Request, number: usize) -> Vec<Column> {
+fn columns(db: &Db, request: &Request, host: &str) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut add = |owner: &str, uuid: &str, name: &str, low: f64, high: f64| {
         let legend = format!("AVERAGE:{owner}:{uuid}:{name}");
@@ -81,21 +80,8 @@ fn columns(db: &Db, request: &Request, number: usize) -> Vec<Column> {
             high,
         });
     };
-    let address = |host: &str| db.text("host", host, "address");
-    let pool = db.refs("pool").into_iter().next().unwrap_or_else(|| "".into());
-    let master = db.text("pool", &pool, "master");
-    let asked = address(&master)
-        .parse()
-        .ok()
-        .and_then(|ip| crate::world::supporter_address(ip, number));
-    let host = match asked.filter(|_| number > 0) {
-        Some(ip) => db
-            .find("host", "address", &ip.to_string())
-            .unwrap_or_else(|| master.into()),
-        None => master.into(),
-    };
     if request.parameter("host") == Some("true") {
-        host_columns(db, &host, &mut add);
+        host_columns(db, host, &mut add);
     }
     let chosen: Vec<&str> = request
         .query
@@ -103,7 +89,7 @@ fn columns(db: &Db, request: &Request, number: usize) -> Vec<Column> {
         .filter(|(name, _)| name == "vm_uuid")
         .map(|(_, uuid)| uuid.as_str())
         .collect();
-    for vm in db.get("host", &host, "resident_VMs").set() {
+    for vm in db.get("host", host, "resident_VMs").set() {
         let uuid = db.get("VM", vm.str(), "uuid").str();
         if chosen.is_empty() || chosen.contains(&uuid) {
             vm_columns(db, vm.str(), uuid, &mut add);

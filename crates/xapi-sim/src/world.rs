@@ -2,8 +2,10 @@
 //! database's own generator, so that the same seed gives the same world; dates are relative to today's midnight.
 
 mod extras;
+mod fresh;
 pub mod guests;
 mod hosts;
+pub mod load;
 mod networks;
 mod storage;
 mod templates;
@@ -11,7 +13,6 @@ mod vms;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::clock;
 use crate::db::{Db, Ref};
 use crate::ops::lifecycle;
 use crate::pool::PoolConfig;
@@ -31,8 +32,9 @@ pub struct Ground {
     pub today: i64,
 }
 
-pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprint: Option<&str>) {
-    let now = clock::now();
+/// Grows the world. Gives the hosts, the master first. `fingerprints` are of their certificates, or of one for all.
+pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprints: &[&str]) -> Vec<Ref> {
+    let now = db.now();
     let mut ground = Ground {
         pool: "".into(),
         hosts: vec![],
@@ -43,7 +45,7 @@ pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprint:
         today: now - now % 86_400,
     };
     extras::storage_managers(db);
-    hosts::build(db, config, address, fingerprint, &mut ground);
+    hosts::build(db, config, address, fingerprints, &mut ground);
     networks::build(db, config, &mut ground);
     storage::build(db, config, &mut ground);
     templates::build(db, &ground);
@@ -55,6 +57,10 @@ pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprint:
             lifecycle::refresh(db, class, &reference);
         }
     }
+    if config.fresh {
+        fresh::strip(db, &ground);
+    }
+    ground.hosts
 }
 
 /// The address of a host that is not the master: on the loopback network each has its own, beside the master's.

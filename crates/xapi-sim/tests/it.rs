@@ -8,7 +8,19 @@ mod events;
 mod faults;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
+#[path = "it/load.rs"]
+mod load;
+#[path = "it/members.rs"]
+mod members;
+#[path = "it/pools.rs"]
+mod pools;
 #[path = "it/protocol.rs"]
 mod protocol;
+#[path = "it/roles.rs"]
+mod roles;
+#[path = "it/storage.rs"]
+mod storage;
+#[path = "it/troubles.rs"]
+mod troubles;
 #[path = "it/world.rs"]
 mod world;

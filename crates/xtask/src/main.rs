@@ -3,6 +3,7 @@
 //! One file per verb; this one only names them.
 
 mod bench;
+mod clients;
 mod demo;
 mod dist;
 mod lint;

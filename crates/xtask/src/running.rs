@@ -114,6 +114,40 @@ impl Drop for Running {
     }
 }
 
+/// A simulator alone, and the URL of its pool; it ends with this value.
+pub struct Simulator {
+    pub url: String,
+    process: Child,
+}
+
+impl Simulator {
+    pub fn start(workspace: &Workspace, arguments: &str) -> anyhow::Result<Self> {
+        let program = workspace.target.join("debug/xapi-sim");
+        let mut process = spawn(Command::new(program).args(arguments.split(' ')))?;
+        let found = lines(&mut process, 1, |line| {
+            line.split_whitespace()
+                .find(|word| word.starts_with("http"))
+                .map(str::to_owned)
+        });
+        match found {
+            Ok(mut found) => Ok(Self {
+                url: found.remove(0),
+                process,
+            }),
+            Err(error) => {
+                end(&mut process);
+                Err(error.context("the simulated pool did not start"))
+            }
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
 /// Asks a program to stop, and insists when it does not.
 fn end(child: &mut Child) {
     if matches!(child.try_wait(), Ok(Some(_))) {

@@ -1,6 +1,7 @@
 //! `test`: everything that must hold. Unit and integration tests, then the product in a browser.
 
 use crate::{
+    clients,
     running::{self, Running},
     setup, web,
     workspace::{Workspace, run, step},
@@ -15,6 +16,9 @@ pub struct Options {
     /// Only the tests without a browser
     #[arg(long, conflicts_with = "browser")]
     rust: bool,
+    /// Only other clients against the simulator
+    #[arg(long, conflicts_with_all = ["browser", "rust"])]
+    clients: bool,
     /// Passed on to Playwright, for instance a part of a spec's name
     #[arg(last = true)]
     playwright: Vec<String>,
@@ -22,10 +26,14 @@ pub struct Options {
 
 pub fn run_all(options: &Options) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
+    if options.clients {
+        return clients::run_all(&workspace);
+    }
     if !options.browser {
         step("tests without a browser", || {
             workspace.cargo(&["test", "--workspace", "--quiet"])
         })?;
+        clients::run_all(&workspace)?;
     }
     if !options.rust {
         browser(&workspace, &options.playwright)?;

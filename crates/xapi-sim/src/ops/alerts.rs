@@ -1,6 +1,5 @@
 //! `message` records: what XAPI tells people about.
 
-use crate::clock;
 use crate::db::Db;
 use crate::value::Value;
 
@@ -25,7 +24,7 @@ pub fn create(db: &mut Db, name: &str, priority: i64, cls: &str, uuid: &str, bod
             ("priority", Value::Int(priority)),
             ("cls", Value::from(cls)),
             ("obj_uuid", Value::from(uuid)),
-            ("timestamp", Value::Date(clock::now())),
+            ("timestamp", Value::Date(db.now())),
             ("body", Value::from(body)),
         ],
     )

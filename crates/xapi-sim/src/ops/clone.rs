@@ -1,7 +1,6 @@
 //! Copies of a VM: snapshot, checkpoint, clone, copy, provision, and the way back: revert and destroy.
 
 use super::{Outcome, alerts, lifecycle, power, void};
-use crate::clock;
 use crate::db::{Db, class};
 use crate::fault::Fault;
 use crate::model::Class;
@@ -71,7 +70,7 @@ fn create(call: &Call, record: &Value) -> Result<Value, Fault> {
     let created = super::records::create(call, class("VM"), record)?;
     call.pool.write(|db| {
         let vm = created.str();
-        let metrics = db.create("VM_metrics", [("install_time", Value::Date(clock::now()))]);
+        let metrics = db.create("VM_metrics", [("install_time", Value::Date(db.now()))]);
         let mac_seed = db.seed.uuid();
         if db.get("VM", vm, "other_config").entry("mac_seed").is_none() {
             db.set_entry("VM", vm, "other_config", "mac_seed", Some(Value::from(mac_seed)));
@@ -187,7 +186,7 @@ pub fn duplicate(
             ),
             (
                 "snapshot_time",
-                Value::Date(if is_snapshot { clock::now() } else { 0 }),
+                Value::Date(if is_snapshot { db.now() } else { 0 }),
             ),
             ("snapshot_info", info),
             ("snapshot_metadata", Value::from(metadata)),
@@ -302,7 +301,7 @@ pub fn copy_vdi(db: &mut Db, vdi: &str, is_snapshot: bool, sr: Option<&str>) -> 
         ),
         (
             "snapshot_time",
-            Value::Date(if is_snapshot { clock::now() } else { 0 }),
+            Value::Date(if is_snapshot { db.now() } else { 0 }),
         ),
         (
             "sm_config",
@@ -555,7 +554,7 @@ async fn destroy(call: &Call, vm: &str) -> Outcome {
 }
 
 /// The VM and what belongs to it; disks stay.
-fn remove(db: &mut Db, vm: &str) {
+pub fn remove(db: &mut Db, vm: &str) {
     let parent = db.text("VM", vm, "parent");
     for child in db.members("VM", vm, "children") {
         db.set("VM", &child, "parent", &parent);

@@ -1,7 +1,6 @@
 //! Hosts: enabling, emptying, rebooting, and what one asks of them.
 
 use super::{Outcome, lifecycle, power, void};
-use crate::clock;
 use crate::db::Db;
 use crate::fault::Fault;
 use crate::rpc::Call;
@@ -74,7 +73,7 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
                     .map(|(vm, fault)| (vm, Value::set_of(fault.description()))),
             ))
         }
-        "get_servertime" | "get_server_localtime" => value(Value::Date(clock::now())),
+        "get_servertime" | "get_server_localtime" => value(Value::Date(call.pool.db().now())),
         "reboot" | "shutdown" => down(call, host, name == "reboot"),
         "power_on" => {
             let metrics = call.pool.db().text("host", host, "metrics");
@@ -243,7 +242,7 @@ fn down(call: &Call, host: &str, reboots: bool) -> Outcome {
 
 fn up(db: &mut Db, host: &str) {
     let metrics = db.text("host", host, "metrics");
-    let now = format!("{}.", clock::now());
+    let now = format!("{}.", db.now());
     for key in ["boot_time", "agent_start_time"] {
         db.set_entry("host", host, "other_config", key, Some(Value::from(&now)));
     }

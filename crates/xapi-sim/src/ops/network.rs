@@ -16,7 +16,7 @@ pub const PIF: &[&str] = &[
     "set_property",
 ];
 pub const VLAN: &[&str] = &["create", "destroy"];
-pub const BOND: &[&str] = &["create", "destroy", "set_mode"];
+pub const BOND: &[&str] = &["create", "destroy", "set_mode", "set_property"];
 
 pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
     let this = p.first().map_or("", Value::str);
@@ -79,6 +79,24 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             .pool
             .write(|db| create_bond(db, p))
             .map(|bond| Some(Value::from(bond))),
+        ("Bond", "set_mode") => call.pool.write(|db| {
+            db.check("Bond", this)?;
+            db.set("Bond", this, "mode", p[1].clone());
+            // Each mode has its own properties; those of the others go.
+            let hashes = p[1].str() == "lacp";
+            let hashing = hashes.then(|| Value::from("tcpudp_ports"));
+            db.set_entry("Bond", this, "properties", "hashing_algorithm", hashing);
+            void()
+        }),
+        ("Bond", "set_property") => call.pool.write(|db| {
+            db.check("Bond", this)?;
+            let mode = db.text("Bond", this, "mode");
+            if p[1].str() != "hashing_algorithm" || mode != "lacp" {
+                return Err(Fault::new("INVALID_VALUE", [p[1].str(), p[2].str()]));
+            }
+            db.set_entry("Bond", this, "properties", p[1].str(), Some(p[2].clone()));
+            void()
+        }),
         ("Bond", "destroy") => call.pool.write(|db| {
             db.check("Bond", this)?;
             for slave in db.members("Bond", this, "slaves") {

@@ -9,12 +9,8 @@ pub const MESSAGES: &[&str] = &[
     "sync_database",
     "get_license_state",
     "has_extension",
-    "is_slave",
-    "set_ha_host_failures_to_tolerate",
     "certificate_list",
     "crl_list",
-    "ha_compute_max_host_failures_to_tolerate",
-    "ha_failover_plan_exists",
     "test_archive_target",
     "certificate_sync",
     "create_VLAN_from_PIF",
@@ -28,13 +24,7 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             call.pool.db().check("pool", p[0].str())?;
             value(Value::map_of([("edition", "xcp-ng"), ("expiry", "never")]))
         }
-        "has_extension" | "is_slave" | "ha_failover_plan_exists" => value(Value::Bool(false)),
-        "set_ha_host_failures_to_tolerate" => call.pool.write(|db| {
-            db.check("pool", p[0].str())?;
-            db.set("pool", p[0].str(), "ha_host_failures_to_tolerate", p[1].clone());
-            void()
-        }),
-        "ha_compute_max_host_failures_to_tolerate" => value(Value::Int(0)),
+        "has_extension" => value(Value::Bool(false)),
         "certificate_list" | "crl_list" => value(Value::Set(vec![])),
         "test_archive_target" => value(Value::from("True")),
         "create_VLAN_from_PIF" => {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Outcome, alerts, lifecycle, void};
-use crate::clock;
 use crate::db::{Db, class};
 use crate::fault::Fault;
 use crate::ops::Mark;
@@ -28,7 +27,6 @@ pub const MESSAGES: &[&str] = &[
     "assert_can_boot_here",
     "assert_operation_valid",
     "assert_agile",
-    "assert_can_migrate",
     "get_possible_hosts",
     "update_allowed_operations",
 ];
@@ -61,7 +59,6 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "assert_can_boot_here" => assert_can_boot_here(&call.pool.db(), vm, p[1].str())?,
         "assert_operation_valid" => lifecycle::check(&call.pool.db(), vm, p[1].str())?,
         "assert_agile" => assert_agile(&call.pool.db(), vm)?,
-        "assert_can_migrate" => lifecycle::check(&call.pool.db(), vm, "migrate_send")?,
         "update_allowed_operations" => call.pool.write(|db| lifecycle::refresh(db, "VM", vm)),
         "get_possible_hosts" => {
             let db = call.pool.db();
@@ -180,7 +177,7 @@ async fn reboot(call: &Call, vm: &str, operation: &'static str, seconds: f64) ->
                 ("power_state", Value::from("Running")),
             ],
         );
-        db.set("VM_metrics", &metrics, "start_time", Value::Date(clock::now()));
+        db.set("VM_metrics", &metrics, "start_time", Value::Date(db.now()));
         destroy_consoles(db, vm);
         create_console(db, vm);
         alerts::vm(db, vm, "VM_REBOOTED", "rebooted");
@@ -262,22 +259,27 @@ async fn migrate(call: &Call, vm: &str, host: &str) -> Result<(), Fault> {
         if db.get("VM", vm, "power_state").str() != "Running" {
             return;
         }
-        release_memory(db, vm);
-        let domid = next_domid(db);
-        db.update(
-            "VM",
-            vm,
-            [("resident_on", Value::from(host)), ("domid", Value::Int(domid))],
-        );
-        take_memory(db, vm, host);
-        destroy_consoles(db, vm);
-        create_console(db, vm);
-        alerts::vm(db, vm, "VM_MIGRATED", "migrated");
+        change_host(db, vm, host);
     });
     Ok(())
 }
 
 // ---- changes of the world, also used by the seeded world and by `clone`
+
+/// The records of a running VM that goes on elsewhere.
+pub fn change_host(db: &mut Db, vm: &str, host: &str) {
+    release_memory(db, vm);
+    let domid = next_domid(db);
+    db.update(
+        "VM",
+        vm,
+        [("resident_on", Value::from(host)), ("domid", Value::Int(domid))],
+    );
+    take_memory(db, vm, host);
+    destroy_consoles(db, vm);
+    create_console(db, vm);
+    alerts::vm(db, vm, "VM_MIGRATED", "migrated");
+}
 
 /// The records of a VM that begins to run on a host.
 pub fn boot(db: &mut Db, vm: &str, host: &str, paused: bool) {
@@ -342,7 +344,7 @@ pub fn boot(db: &mut Db, vm: &str, host: &str, paused: bool) {
     let cpus = db.get("VM", vm, "VCPUs_at_startup").clone();
     let start = match resumed {
         true => db.get("VM_metrics", &metrics, "start_time").clone(),
-        false => Value::Date(clock::now()),
+        false => Value::Date(db.now()),
     };
     db.update(
         "VM_metrics",
@@ -546,7 +548,7 @@ fn report_guest(call: &Call, vm: &str, mut values: Vec<Value>) {
     };
     put("uuid", Value::void());
     put("live", Value::Bool(true));
-    put("last_updated", Value::Date(clock::now()));
+    put("last_updated", Value::Date(call.pool.db().now()));
     let report = move || {
         pool.write(|db| {
             if db.get("VM", &vm, "power_state").str() != "Running"

@@ -33,6 +33,7 @@ pub const SR: &[&str] = &[
     "update",
     "get_supported_types",
     "probe",
+    "probe_ext",
     "get_live_hosts",
     "set_name_label",
     "set_name_description",
@@ -83,6 +84,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             );
             void()
         }),
+        ("VDI", "revert") => revert(call, this).await,
         ("VDI", "list_changed_blocks") => call.pool.db().check("VDI", this).map(|()| Some(Value::void())),
         ("VDI", "get_nbd_info") => call
             .pool
@@ -115,7 +117,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
                 db.refs("SM").iter().map(|sm| db.text("SM", sm, "type")),
             )))
         }
-        ("SR", "probe") => Ok(Some(Value::from("<?xml version=\"1.0\" ?><SRlist></SRlist>"))),
+        ("SR", "probe" | "probe_ext") => super::probe::run(call, name, p),
         ("SR", "get_live_hosts") => {
             let db = call.pool.db();
             db.check("SR", this)?;
@@ -283,26 +285,54 @@ async fn destroy_vdi(call: &Call, vdi: &str, with_data: bool) -> Outcome {
         .begin(|db| mark_vdi(db, vdi, if with_data { "destroy" } else { "forget" }))
         .await?;
     call.pass(&marks, 0.5).await?;
-    call.end(&marks, |db| {
-        for vbd in db.members("VDI", vdi, "VBDs") {
-            if db.get("VBD", &vbd, "type").str() == "CD" {
-                db.update(
-                    "VBD",
-                    &vbd,
-                    [("empty", Value::Bool(true)), ("VDI", Value::null())],
-                );
-            } else {
-                db.destroy("VBD", &vbd);
-            }
+    call.end(&marks, |db| forget_disk(db, vdi));
+    void()
+}
+
+/// A disk gets the contents of its snapshot back; it keeps its reference, and all its snapshots.
+async fn revert(call: &Call, snapshot: &str) -> Outcome {
+    let disk = {
+        let db = call.pool.db();
+        db.check("VDI", snapshot)?;
+        if !db.get("VDI", snapshot, "is_a_snapshot").bool() {
+            return Err(Fault::not_allowed("VDI is not a snapshot"));
         }
-        let (sr, size) = (
-            db.text("VDI", vdi, "SR"),
-            db.get("VDI", vdi, "virtual_size").int(),
+        db.text("VDI", snapshot, "snapshot_of")
+    };
+    let marks = call.begin(|db| mark_vdi(db, &disk, "revert")).await?;
+    call.pass(&marks, 1.0).await?;
+    call.end(&marks, |db| {
+        let (sr, old) = (
+            db.text("VDI", &disk, "SR"),
+            db.get("VDI", &disk, "virtual_size").int(),
         );
-        db.destroy("VDI", vdi);
-        account(db, &sr, -size);
+        for field in ["virtual_size", "physical_utilisation", "type"] {
+            let value = db.get("VDI", snapshot, field).clone();
+            db.set("VDI", &disk, field, value);
+        }
+        let new = db.get("VDI", &disk, "virtual_size").int();
+        account(db, &sr, new - old);
     });
     void()
+}
+
+/// The record of a disk goes, and what pointed to it: VBDs too, but for CD drives, which become empty.
+pub fn forget_disk(db: &mut Db, vdi: &str) {
+    for vbd in db.members("VDI", vdi, "VBDs") {
+        if db.get("VBD", &vbd, "type").str() == "CD" {
+            let empty = [("empty", Value::Bool(true)), ("VDI", Value::null())];
+            db.update("VBD", &vbd, empty);
+        } else {
+            db.destroy("VBD", &vbd);
+        }
+    }
+    let (sr, size) = (
+        db.text("VDI", vdi, "SR"),
+        db.get("VDI", vdi, "virtual_size").int(),
+    );
+    if db.destroy("VDI", vdi) {
+        account(db, &sr, -size);
+    }
 }
 
 /// The disk moves and gets a new reference and uuid; its VBDs follow.
@@ -319,18 +349,7 @@ async fn migrate_vdi(call: &Call, vdi: &str, sr: &str) -> Outcome {
         })
         .await?;
     call.pass(&marks, 6.0).await?;
-    let made = call.end(&marks, |db| {
-        let made = clone::copy_vdi(db, vdi, false, Some(sr));
-        for vbd in db.members("VDI", vdi, "VBDs") {
-            db.set("VBD", &vbd, "VDI", &made);
-        }
-        for snapshot in db.members("VDI", vdi, "snapshots") {
-            db.set("VDI", &snapshot, "snapshot_of", &made);
-        }
-        db.destroy("VDI", vdi);
-        lifecycle::refresh(db, "VDI", &made);
-        made
-    });
+    let made = call.end(&marks, |db| super::migrate::move_disk(db, vdi, sr));
     Ok(Some(Value::from(made)))
 }
 

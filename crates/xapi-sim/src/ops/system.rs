@@ -1,7 +1,6 @@
 //! Sessions, events, tasks and messages: the classes that are about the service itself.
 
 use super::{Outcome, alerts, void};
-use crate::clock;
 use crate::db::{Db, class};
 use crate::fault::Fault;
 use crate::rpc::{Call, events, legacy_events, sessions, tasks};
@@ -87,7 +86,7 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
         ("task", "set_status") => call.pool.write(|db| {
             db.check("task", p[0].str())?;
             if p[1].str() != "pending" {
-                db.set("task", p[0].str(), "finished", Value::Date(clock::now()));
+                db.set("task", p[0].str(), "finished", Value::Date(db.now()));
             }
             db.set("task", p[0].str(), "status", p[1].clone());
             void()

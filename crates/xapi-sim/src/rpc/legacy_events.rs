@@ -6,7 +6,6 @@ use std::sync::Mutex;
 
 use super::events::{Batch, Event, Subscription};
 use super::{Call, sessions};
-use crate::clock;
 use crate::fault::Fault;
 use crate::model::model;
 use crate::value::Value;
@@ -57,7 +56,7 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
             let own = own.ok_or_else(|| Fault::new("SESSION_NOT_REGISTERED", [&*call.session]))?;
             let wanted = Subscription::parse(&Value::Set(own.filters.clone()))?;
             let since = own.seen;
-            let timestamp = clock::now();
+            let timestamp = db.now();
             let mut events = Vec::new();
             for (class, reference) in db.changed_since(since) {
                 let class = &model().classes[*class];

@@ -1,5 +1,6 @@
 //! Sessions: logging in and out, and the check that starts every call.
 
+use super::rbac;
 use crate::db::{Db, class};
 use crate::fault::Fault;
 use crate::pool::Shared;
@@ -21,34 +22,47 @@ pub fn login(pool: &Shared, params: &[Value]) -> Result<Value, Fault> {
     if let Some(master) = pool.faults().slave_of() {
         return Err(Fault::new("HOST_IS_SLAVE", [master]));
     }
-    if user != pool.config.user || password != pool.config.password {
+    let is_root = user == pool.config.user && password == pool.config.password;
+    let mut users = pool.config.users.iter();
+    if !is_root && !users.any(|known| known.name == user && known.password == password) {
         return Err(Fault::new(
             "SESSION_AUTHENTICATION_FAILED",
             [user, "Authentication failure"],
         ));
     }
-    let now = crate::clock::now();
-    Ok(pool.write(|db| {
+    pool.write(|db| {
+        let now = db.now();
+        let subject = rbac::subject_of(db, user).filter(|_| !is_root);
+        let has_role = |subject: &crate::db::Ref| !db.get("subject", subject, "roles").set().is_empty();
+        if !is_root && !subject.as_ref().is_some_and(has_role) {
+            let why = "Subject is not authorized to access this resource";
+            return Err(Fault::new("SESSION_AUTHORIZATION_FAILED", [user, why]));
+        }
         evict_oldest(db, originator);
-        let host = db
-            .refs("pool")
-            .first()
-            .map(|pool| db.text("pool", pool, "master"))
-            .unwrap_or_default();
+        let host = db.master();
+        let identifier = match &subject {
+            Some(_) => rbac::identifier(user),
+            None => String::new(),
+        };
         let session = db.create(
             "session",
             [
                 ("this_host", Value::from(host)),
                 ("this_user", Value::null()),
                 ("last_active", Value::Date(now)),
-                ("is_local_superuser", Value::Bool(true)),
+                ("is_local_superuser", Value::Bool(is_root)),
+                (
+                    "subject",
+                    subject.map_or_else(Value::null, |subject| Value::from(&*subject)),
+                ),
+                ("auth_user_sid", Value::from(identifier)),
                 ("validation_time", Value::Date(now)),
                 ("auth_user_name", Value::from(user)),
                 ("originator", Value::from(originator)),
             ],
         );
-        Value::from(&*session)
-    }))
+        Ok(Value::from(&*session))
+    })
 }
 
 pub fn logout(pool: &Shared, session: &str) {

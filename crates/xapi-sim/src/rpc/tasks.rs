@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Call;
-use crate::clock;
 use crate::db::{Db, Ref, class};
 use crate::fault::Fault;
 use crate::model::{Class, Message};
@@ -40,6 +39,7 @@ pub fn spawn(
     pool.spawn(async move {
         let result = ops::run(&call, class, message, params).await;
         call.pool.write(|db| finish(db, &call.task, &result));
+        call.pool.run_afterwards();
     });
     Ok(task)
 }
@@ -61,16 +61,12 @@ pub async fn run(
 }
 
 pub fn create(db: &mut Db, session: &str, name: &str) -> Ref {
-    let host = db
-        .refs("pool")
-        .first()
-        .map(|pool| db.text("pool", pool, "master"))
-        .unwrap_or_default();
+    let host = db.master();
     db.create(
         "task",
         [
             ("name_label", Value::from(name)),
-            ("created", Value::Date(clock::now())),
+            ("created", Value::Date(db.now())),
             ("status", Value::from("pending")),
             ("session", Value::from(session)),
             ("resident_on", Value::from(host)),
@@ -97,7 +93,7 @@ fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
         task,
         [
             ("progress", Value::Float(1.0)),
-            ("finished", Value::Date(clock::now())),
+            ("finished", Value::Date(db.now())),
             ("allowed_operations", Value::Set(vec![])),
             ("current_operations", Value::empty_map()),
             ("status", Value::from(status)),
@@ -157,7 +153,7 @@ fn collect(db: &mut Db) {
         .map(|(r, row)| (row.at(finished).int(), r.clone()))
         .collect();
     completed.sort();
-    let (now, surplus) = (clock::now(), completed.len().saturating_sub(COMPLETED_KEPT));
+    let (now, surplus) = (db.now(), completed.len().saturating_sub(COMPLETED_KEPT));
     for (at, (finished, reference)) in completed.iter().enumerate() {
         if at < surplus || finished + COMPLETED_SECONDS < now {
             db.destroy("task", reference);

@@ -135,7 +135,7 @@ pub fn fresh(db: &mut Db) -> Vec<Value> {
         db.seed.below(250),
         db.seed.between(10, 250)
     );
-    let named = fields(db, &LINUX[0], &[address], crate::clock::now());
+    let named = fields(db, &LINUX[0], &[address], db.now());
     let class = class("VM_guest_metrics");
     let mut values: Vec<Value> = class.fields.iter().map(|field| field.initial()).collect();
     for (name, value) in named {

@@ -15,7 +15,7 @@ pub fn build(
     db: &mut Db,
     config: &PoolConfig,
     address: SocketAddr,
-    fingerprint: Option<&str>,
+    fingerprints: &[&str],
     ground: &mut Ground,
 ) {
     let site = *db.seed.pick(&SITES);
@@ -28,8 +28,9 @@ pub fn build(
         };
         let ip = own.map_or_else(|| format!("10.{number}.0.{}", 10 + at), |ip| ip.to_string());
         let name = format!("xcp-{site}-{:02}", at + 1);
+        let fingerprint = fingerprints.get(at).or(fingerprints.first()).unwrap_or(&"00:00");
         let host = host(db, &name, &ip, ground.today, at);
-        certificate(db, &host, fingerprint.unwrap_or("00:00"), ground.today);
+        certificate(db, &host, fingerprint, ground.today);
         ground.hosts.push(host);
     }
     let master = ground.hosts[0].clone();

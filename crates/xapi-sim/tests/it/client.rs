@@ -60,6 +60,20 @@ impl Client {
     }
 
     pub async fn request(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
+        let (head, body) = self.exchange(method, path, body).await?;
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("a status");
+        Ok(Answer {
+            status,
+            head,
+            body: String::from_utf8(body).expect("UTF-8"),
+        })
+    }
+
+    async fn exchange(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<(String, Vec<u8>)> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: sim\r\nContent-Length: {}\r\n\r\n",
             body.len()
@@ -74,7 +88,7 @@ impl Client {
         .expect("an answer in time")
     }
 
-    async fn answer(&mut self) -> std::io::Result<Answer> {
+    async fn answer(&mut self) -> std::io::Result<(String, Vec<u8>)> {
         let mut bytes = Vec::new();
         let end = loop {
             if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -98,16 +112,13 @@ impl Client {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .expect("a status");
-        Ok(Answer {
-            status,
-            head,
-            body: String::from_utf8(body).expect("UTF-8"),
-        })
+        Ok((head, body))
+    }
+
+    /// The body of an answer, whatever it is.
+    pub async fn bytes(&mut self, method: &str, path: &str, body: &str) -> Vec<u8> {
+        let answer = self.exchange(method, path, body).await;
+        answer.expect("an answer").1
     }
 
     /// A JSON-RPC 2.0 call as given; `Err` is the error object.

@@ -145,6 +145,6 @@ async fn https_presents_the_certificate_of_the_fingerprint() {
     assert!(pool.url().starts_with("https://127.0.0.1:"));
     let print = pool.fingerprint_sha256().expect("a fingerprint");
     assert_eq!(print.len(), 32 * 3 - 1);
-    let known = pool.read(|db| db.find("Certificate", "fingerprint_sha256", print));
+    let known = pool.read(|db| db.find("Certificate", "fingerprint_sha256", &print));
     assert!(known.is_some(), "the pool's own record says the same");
 }

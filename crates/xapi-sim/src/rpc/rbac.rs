@@ -1,0 +1,121 @@
+//! Roles: who may call what. Local root may do everything; others have a `subject` with roles, and a role has the
+//! rights of all below it.
+
+use crate::db::{Db, Ref};
+use crate::fault::Fault;
+use crate::model::{Class, Message};
+use crate::value::Value;
+
+/// From the most to the least powerful.
+pub const ROLES: [(&str, &str); 6] = [
+    (
+        "pool-admin",
+        "The Pool Administrator role has full access to all features and settings",
+    ),
+    (
+        "pool-operator",
+        "The Pool Operator role manages host- and pool-wide resources",
+    ),
+    (
+        "vm-power-admin",
+        "The VM Power Administrator role has full access to VM management",
+    ),
+    ("vm-admin", "The VM Administrator role can manage VMs"),
+    (
+        "vm-operator",
+        "The VM Operator role can use VMs and manage start/stop",
+    ),
+    (
+        "read-only",
+        "The Read-Only role can log in with basic read-only access",
+    ),
+];
+
+/// The account of somebody who is not root, as a directory would know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub password: String,
+    /// One of the six roles; empty = known to the directory, but without a role in this pool.
+    pub role: String,
+}
+
+/// The records of the roles and of the users that have one.
+pub fn seed(db: &mut Db, users: &[User]) {
+    for (name, text) in ROLES {
+        if db.find("role", "name_label", name).is_none() {
+            let fields = [
+                ("name_label", Value::from(name)),
+                ("name_description", Value::from(text)),
+            ];
+            db.create("role", fields);
+        }
+    }
+    for user in users.iter().filter(|user| !user.role.is_empty()) {
+        let roles = db.find("role", "name_label", &user.role);
+        let roles = Value::set_of(roles.iter().map(|role| &**role));
+        let config = Value::map_of([
+            ("subject-name", user.name.as_str()),
+            ("subject-upn", user.name.as_str()),
+            ("subject-is-group", "false"),
+        ]);
+        db.create(
+            "subject",
+            [
+                ("subject_identifier", Value::from(identifier(&user.name))),
+                ("other_config", config),
+                ("roles", roles),
+            ],
+        );
+    }
+}
+
+/// The security identifier that a directory gives, always the same for a name.
+pub fn identifier(name: &str) -> String {
+    let hash = name
+        .bytes()
+        .fold(5381_u32, |hash, byte| hash.wrapping_mul(33) ^ u32::from(byte));
+    format!("S-1-5-21-1000-2000-3000-{hash}")
+}
+
+pub fn subject_of(db: &Db, name: &str) -> Option<Ref> {
+    db.find("subject", "subject_identifier", &identifier(name))
+}
+
+/// How powerful a role is: 0 is the most powerful.
+fn rank(role: &str) -> Option<usize> {
+    ROLES.iter().position(|(name, _)| *name == role)
+}
+
+fn best_rank(db: &Db, subject: &str) -> Option<usize> {
+    let roles = db.get("subject", subject, "roles").set().iter();
+    roles
+        .filter_map(|role| rank(db.get("role", role.str(), "name_label").str()))
+        .min()
+}
+
+/// RBAC_PERMISSION_DENIED unless the session's roles allow the call. The session was checked before.
+pub fn check(db: &Db, session: &str, class: &Class, message: &Message) -> Result<(), Fault> {
+    if db.get("session", session, "is_local_superuser").bool() {
+        return Ok(());
+    }
+    let has = best_rank(db, db.get("session", session, "subject").str());
+    // Calls for local root only have a role of no rank.
+    let needs = rank(&message.min_role);
+    if has.zip(needs).is_some_and(|(has, needs)| has <= needs) {
+        return Ok(());
+    }
+    let allowed: Vec<&str> = needs
+        .map(|needs| ROLES[..=needs].iter().map(|(name, _)| *name).collect())
+        .unwrap_or_default();
+    Err(Fault::new(
+        "RBAC_PERMISSION_DENIED",
+        [
+            format!("{}.{}", class.name, message.name).to_lowercase(),
+            format!(
+                "No permission in user session. (Roles with this permission: {})",
+                allowed.join(", ")
+            ),
+        ],
+    ))
+}

@@ -1,0 +1,174 @@
+//! Faults by name, at the control port and in the library.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use xapi_sim::control::Control;
+use xapi_sim::{PoolConfig, SimPool, TROUBLES, UNKNOWN_FIELD, UNKNOWN_MEMBER};
+
+use crate::client::{Answer, Client, pool, pool_with};
+
+async fn raw(client: &mut Client, method: &str) -> Answer {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": [client.session] }).to_string();
+    client
+        .request("POST", "/jsonrpc", &body)
+        .await
+        .expect("an answer")
+}
+
+#[tokio::test]
+async fn garbled_answers_are_whole_http_but_no_json() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    pool.garble_answers(1);
+    let answer = client
+        .bytes(
+            "POST",
+            "/jsonrpc",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"system.listMethods\"}",
+        )
+        .await;
+    assert!(serde_json::from_slice::<Json>(&answer).is_err() && String::from_utf8(answer).is_err());
+    client.ok("pool.get_all", json!([])).await;
+}
+
+#[tokio::test]
+async fn mislabelled_answers_are_right_but_say_html() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    pool.mislabel_answers(1);
+    let answer = raw(&mut client, "pool.get_all").await;
+    assert!(answer.head.contains("Content-Type: text/html"));
+    assert!(serde_json::from_str::<Json>(&answer.body).is_ok());
+    assert!(
+        raw(&mut client, "pool.get_all")
+            .await
+            .head
+            .contains("application/json")
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_clock_shows_in_what_hosts_say_and_write() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let host = pool.members()[0].host.to_string();
+    let year = |date: &Json| {
+        date.as_str().expect("a date")[..4]
+            .parse::<i64>()
+            .expect("a year")
+    };
+    let now = year(&client.ok("host.get_servertime", json!([host])).await);
+    pool.set_clock_skew(-20 * 366 * 86_400);
+    assert!(year(&client.ok("host.get_servertime", json!([host])).await) <= now - 19);
+    let task = client.ok("task.create", json!(["old", ""])).await;
+    assert!(year(&client.ok("task.get_created", json!([task])).await) <= now - 19);
+}
+
+#[tokio::test]
+async fn a_strange_record_has_what_no_client_knows() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let token = client.events(json!(["VM"]), "", 1.0).await.token;
+    pool.trouble("strange", "VM").await.expect("a known fault");
+    let batch = client.events(json!(["VM"]), &token, 5.0).await;
+    let shown = &batch.events[0]["snapshot"];
+    assert!(shown.get(UNKNOWN_FIELD).is_some());
+    assert_eq!(shown["power_state"], UNKNOWN_MEMBER);
+    let allowed = shown["allowed_operations"].as_array().expect("a set");
+    assert!(allowed.contains(&json!(UNKNOWN_MEMBER)));
+    pool.trouble("strange", "off").await.expect("a known fault");
+    let batch = client.events(json!(["VM"]), &batch.token, 5.0).await;
+    assert!(batch.events[0]["snapshot"].get(UNKNOWN_FIELD).is_none());
+}
+
+#[tokio::test]
+async fn a_slow_pool_takes_the_time_that_its_bytes_need() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let size = raw(&mut client, "host.get_all_records").await.body.len();
+    pool.set_speed(size as u64 * 10);
+    let start = Instant::now();
+    raw(&mut client, "host.get_all_records").await;
+    assert!(start.elapsed() >= Duration::from_millis(100));
+    pool.set_speed(0);
+    pool.set_latency(Duration::from_millis(30));
+    pool.set_jitter(Duration::from_millis(10));
+    let start = Instant::now();
+    raw(&mut client, "pool.get_all").await;
+    assert!(start.elapsed() >= Duration::from_millis(30));
+}
+
+async fn control() -> (SimPool, Control, Client) {
+    let pool = pool_with(PoolConfig {
+        hosts: 2,
+        ..PoolConfig::default()
+    })
+    .await;
+    let control = Control::start(([127, 0, 0, 1], 0).into(), vec![pool.clone()])
+        .await
+        .expect("it listens");
+    let address = control.url().replace("http://", "");
+    (pool, control, Client::connect_to(&address).await)
+}
+
+#[tokio::test]
+async fn the_control_port_explains_every_fault() {
+    let (_pool, _control, mut client) = control().await;
+    let page = client.request("GET", "/", "").await.expect("a page").body;
+    for trouble in TROUBLES {
+        assert!(page.contains(trouble.explanation), "{}", trouble.name);
+    }
+}
+
+#[tokio::test]
+async fn the_control_port_switches_faults() {
+    let (pool, control, mut client) = control().await;
+    let answer = client.request("POST", "/fault/change-master=1", "").await;
+    let told: Json = serde_json::from_str(&answer.expect("an answer").body).expect("JSON");
+    assert_eq!(told[0]["hosts"][1]["master"], true);
+    assert!(pool.members()[1].is_master);
+    let address = control.url().replace("http://", "");
+    // The name may be the body, as `curl -d` sends it.
+    let mut client = Client::connect_to(&address).await;
+    let answer = client.request("POST", "/fault?pool=0", "http-500=all").await;
+    let told: Json = serde_json::from_str(&answer.expect("an answer").body).expect("JSON");
+    assert_eq!(told[0]["faults"]["http-500"], "all");
+    let mut asked = Client::connect(&pool).await;
+    let refused = asked.request("POST", "/jsonrpc", "{}").await.expect("an answer");
+    assert_eq!(refused.status, 500);
+    for wrong in ["/fault/nonsense", "/fault/latency=soon", "/fault/cut=1"] {
+        let mut client = Client::connect_to(&address).await;
+        let answer = client.request("POST", wrong, "").await.expect("an answer");
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+    let mut client = Client::connect_to(&address).await;
+    client.request("POST", "/fault/off", "").await.expect("an answer");
+    assert!(pool.active_troubles().is_empty());
+}
+
+#[tokio::test]
+async fn every_fault_can_be_switched_by_its_name() {
+    let pool = pool_with(PoolConfig {
+        hosts: 2,
+        tls: true,
+        ..PoolConfig::default()
+    })
+    .await;
+    for trouble in TROUBLES {
+        let argument = match trouble.argument.split('|').next().unwrap_or_default() {
+            "on" => "on",
+            "HOST" => "1",
+            "ADDRESS" => "10.0.0.1",
+            "CLASS" => "host",
+            "" => "",
+            _ => "2",
+        };
+        // The host of power-off and kill-master must be up for what follows.
+        pool.power_on(0).await.expect("host 0");
+        pool.power_on(1).await.expect("host 1");
+        let done = pool.trouble(trouble.name, argument).await;
+        done.unwrap_or_else(|error| panic!("{}: {error}", trouble.name));
+    }
+    assert!(pool.active_troubles().is_empty());
+}
