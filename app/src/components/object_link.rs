@@ -15,7 +15,7 @@ pub fn PoolLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -
     view! {
         <a href=href class="object-link">
             {icon.then(|| view! { <Glyph icon=Icon::Pool /> })}
-            <span>{move || pools.get(&id).map_or_else(|| "Unknown pool".to_owned(), |pool| pool.name_label.clone())}</span>
+            <span>{move || pools.get(&id).map_or_else(|| "Unknown pool".to_owned(), |pool| pool.shown_name())}</span>
         </a>
     }
 }
@@ -27,7 +27,7 @@ pub fn HostLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -
     view! {
         <a href=href class="object-link">
             {icon.then(|| view! { <Glyph icon=Icon::Host /> })}
-            <span>{move || hosts.get(&id).map_or_else(|| "Unknown host".to_owned(), |host| host.name_label.clone())}</span>
+            <span>{move || hosts.get(&id).map_or_else(|| "Unknown host".to_owned(), |host| host.shown_name())}</span>
         </a>
     }
 }
@@ -42,7 +42,7 @@ pub fn AnyLink(#[prop(into)] id: String) -> impl IntoView {
             return view! {
                 <a href=Route::Vm(id.clone()).path() class="object-link">
                     <PowerIcon power=Power::of(&vm.power_state) />
-                    <span>{vm.name_label.clone()}</span>
+                    <span>{vm.shown_name()}</span>
                 </a>
             }
             .into_any();

@@ -147,9 +147,9 @@ fn NodeView(node: Node, pathname: Memo<String>) -> impl IntoView {
         let id = id.clone();
         move || {
             let name = match node.kind {
-                Kind::Pool => inventory.pools.get(&id).map(|row| row.name_label.clone()),
-                Kind::Host => inventory.hosts.get(&id).map(|row| row.name_label.clone()),
-                Kind::Vm => inventory.vms.get(&id).map(|row| row.name_label.clone()),
+                Kind::Pool => inventory.pools.get(&id).map(|row| row.shown_name()),
+                Kind::Host => inventory.hosts.get(&id).map(|row| row.shown_name()),
+                Kind::Vm => inventory.vms.get(&id).map(|row| row.shown_name()),
             };
             name.unwrap_or_default()
         }

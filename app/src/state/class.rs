@@ -20,6 +20,15 @@ pub trait Light: PartialEq + Send + Sync + 'static {
     fn stands_like(&self, other: &Self) -> bool;
 }
 
+/// A name that can be read and clicked, also where there is none to see.
+pub fn shown_name(name: &str) -> &str {
+    if name.trim().is_empty() {
+        "Without a name"
+    } else {
+        name
+    }
+}
+
 /// A record with what lists derive from it once instead of at every key stroke.
 #[derive(Debug)]
 pub struct Row<T> {
@@ -29,6 +38,12 @@ pub struct Row<T> {
     pub haystack: String,
     /// Sorts names as people read them: `vm-2` before `vm-10`.
     pub name_key: String,
+}
+
+impl<T: Light> Row<T> {
+    pub fn shown_name(&self) -> String {
+        shown_name(self.light.name()).to_owned()
+    }
 }
 
 impl<T> Deref for Row<T> {

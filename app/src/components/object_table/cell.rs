@@ -3,6 +3,7 @@
 
 use crate::{
     components::power_state::{Power, operation_words},
+    state::class::shown_name,
     ui::meter,
 };
 
@@ -64,7 +65,7 @@ impl Cell {
         Cell::Link {
             class: "table__link",
             href,
-            text: if name.is_empty() { "Without a name" } else { name }.to_owned(),
+            text: shown_name(name).to_owned(),
         }
     }
 
@@ -118,4 +119,23 @@ impl Mark {
 pub(super) fn meter_look(share: f64) -> (&'static str, String) {
     let share = meter::clean(share);
     (meter::level(share), meter::width(share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_blanks_is_still_a_link_with_words() {
+        for (name, shown) in [
+            ("web", "web"),
+            ("", "Without a name"),
+            (" \t\n", "Without a name"),
+        ] {
+            let Cell::Link { text, .. } = Cell::name("/vms/x".to_owned(), name) else {
+                panic!("a link")
+            };
+            assert_eq!(text, shown);
+        }
+    }
 }
