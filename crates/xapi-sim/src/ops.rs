@@ -159,6 +159,16 @@ pub fn void() -> Outcome {
 pub type Mark = (&'static str, String, &'static str);
 
 impl Call {
+    /// Changes the database; what is allowed follows.
+    pub fn write<T>(&self, change: impl FnOnce(&mut Db) -> T) -> T {
+        self.pool.write(|db| {
+            let before = db.generation();
+            let result = change(db);
+            lifecycle::settle(db, before);
+            result
+        })
+    }
+
     /// Asserts and marks an operation. `plan` checks everything and says what to mark; when it meets another
     /// operation the call waits for it, as the real server does.
     pub async fn begin(&self, plan: impl Fn(&Db) -> Result<Vec<Mark>, Fault>) -> Result<Vec<Mark>, Fault> {
@@ -167,12 +177,11 @@ impl Call {
         let mut changes = self.pool.changes();
         loop {
             changes.mark_unchanged();
-            let planned = self.pool.write(|db| -> Result<Vec<Mark>, Fault> {
+            let planned = self.write(|db| -> Result<Vec<Mark>, Fault> {
                 let marks = plan(db)?;
                 for (class, reference, operation) in &marks {
                     let mark = Some(Value::from(*operation));
                     db.set_entry(class, reference, "current_operations", &self.task, mark);
-                    lifecycle::refresh(db, class, reference);
                 }
                 Ok(marks)
             });
@@ -192,12 +201,11 @@ impl Call {
 
     /// Changes the world and ends the operation.
     pub fn end<T>(&self, marks: &[Mark], change: impl FnOnce(&mut Db) -> T) -> T {
-        self.pool.write(|db| {
+        self.write(|db| {
             let result = change(db);
             for (class, reference, _) in marks {
                 if db.exists(class, reference) {
                     db.set_entry(class, reference, "current_operations", &self.task, None);
-                    lifecycle::refresh(db, class, reference);
                 }
             }
             result

@@ -6,6 +6,8 @@ mod client;
 mod events;
 #[path = "it/faults.rs"]
 mod faults;
+#[path = "it/garbage.rs"]
+mod garbage;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
 #[path = "it/load.rs"]
@@ -18,6 +20,8 @@ mod pools;
 mod protocol;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/state_machine.rs"]
+mod state_machine;
 #[path = "it/storage.rs"]
 mod storage;
 #[path = "it/troubles.rs"]

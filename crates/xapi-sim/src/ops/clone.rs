@@ -41,7 +41,7 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "provision" => provision(call, vm).await,
         "destroy" => destroy(call, vm).await,
         "create" => create(call, &p[0]).map(Some),
-        "set_is_default_template" => call.pool.write(|db| {
+        "set_is_default_template" => call.write(|db| {
             db.check("VM", vm)?;
             db.set("VM", vm, "is_default_template", p[1].clone());
             lifecycle::refresh(db, "VM", vm);
@@ -68,7 +68,7 @@ fn create(call: &Call, record: &Value) -> Result<Value, Fault> {
         return Err(Fault::new("MEMORY_CONSTRAINT_VIOLATION", [text]));
     }
     let created = super::records::create(call, class("VM"), record)?;
-    call.pool.write(|db| {
+    call.write(|db| {
         let vm = created.str();
         let metrics = db.create("VM_metrics", [("install_time", Value::Date(db.now()))]);
         let mac_seed = db.seed.uuid();
@@ -328,6 +328,11 @@ pub fn row_copy(db: &mut Db, class_name: &str, from: &str, changes: &[(&str, Val
     if let Some(at) = class.field("uuid") {
         values[at] = Value::void();
     }
+    // Measurements belong to one device.
+    if let ("VBD" | "VIF", Some(at)) = (class_name, class.field("metrics")) {
+        let metrics = values[at].str().to_owned();
+        values[at] = Value::from(row_copy(db, &format!("{class_name}_metrics"), &metrics, &[]));
+    }
     for (name, value) in changes {
         if let Some(at) = class.field(name) {
             values[at] = value.clone();
@@ -358,7 +363,7 @@ async fn revert(call: &Call, snapshot: &str) -> Outcome {
         }
         revert_disks(db, snapshot, &vm);
         for vif in db.members("VM", &vm, "VIFs") {
-            db.destroy("VIF", &vif);
+            super::devices::remove(db, "VIF", &vif);
         }
         for vif in db.members("VM", snapshot, "VIFs") {
             row_copy(db, "VIF", &vif, &[("VM", Value::from(&vm))]);
@@ -395,7 +400,7 @@ fn revert_disks(db: &mut Db, snapshot: &str, vm: &str) {
         .map(|vbd| db.text("VDI", db.get("VBD", vbd, "VDI").str(), "snapshot_of"))
         .collect();
     for (_, vbd) in &old {
-        db.destroy("VBD", vbd);
+        super::devices::remove(db, "VBD", vbd);
     }
     for (vbd, original) in sources.iter().zip(&snapshotted) {
         let disk = db.text("VBD", vbd, "VDI");
@@ -413,7 +418,7 @@ fn revert_disks(db: &mut Db, snapshot: &str, vm: &str) {
             for of_old in db.members("VDI", original, "snapshots") {
                 db.set("VDI", &of_old, "snapshot_of", &vdi);
             }
-            db.destroy("VDI", original);
+            super::storage::forget_disk(db, original);
         }
     }
 }
@@ -568,11 +573,11 @@ pub fn remove(db: &mut Db, vm: &str) {
         ("consoles", "console"),
     ] {
         for device in db.members("VM", vm, field) {
-            db.destroy(class, &device);
+            super::devices::remove(db, class, &device);
         }
     }
     let image = db.text("VM", vm, "suspend_VDI");
-    db.destroy("VDI", &image);
+    super::storage::forget_disk(db, &image);
     for (field, class) in [("metrics", "VM_metrics"), ("guest_metrics", "VM_guest_metrics")] {
         let metrics = db.text("VM", vm, field);
         db.destroy(class, &metrics);

@@ -67,12 +67,12 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
         ("VDI", "resize" | "resize_online") => resize(call, this, p[1].int(), name == "resize").await,
         ("VDI", "destroy" | "forget") => destroy_vdi(call, this, name == "destroy").await,
         ("VDI", "update") => call.pool.db().check("VDI", this).and_then(|()| void()),
-        ("VDI", "enable_cbt" | "disable_cbt") => call.pool.write(|db| {
+        ("VDI", "enable_cbt" | "disable_cbt") => call.write(|db| {
             db.check("VDI", this)?;
             db.set("VDI", this, "cbt_enabled", name == "enable_cbt");
             void()
         }),
-        ("VDI", "data_destroy") => call.pool.write(|db| {
+        ("VDI", "data_destroy") => call.write(|db| {
             db.check("VDI", this)?;
             db.update(
                 "VDI",
@@ -129,7 +129,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
                 plugged.map(|pbd| db.text("PBD", pbd, "host")),
             )))
         }
-        ("SR", "set_shared") => call.pool.write(|db| {
+        ("SR", "set_shared") => call.write(|db| {
             db.check("SR", this)?;
             if !p[1].bool() && db.get("SR", this, "PBDs").set().len() > 1 {
                 return Err(Fault::new("SR_HAS_MULTIPLE_PBDS", [this]));
@@ -139,7 +139,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
         }),
         ("PBD", "create") => create_pbd(call, &p[0]).map(Some),
         ("PBD", "plug" | "unplug") => plug_pbd(call, this, name == "plug").await,
-        ("PBD", "destroy") => call.pool.write(|db| {
+        ("PBD", "destroy") => call.write(|db| {
             db.check("PBD", this)?;
             if db.get("PBD", this, "currently_attached").bool() {
                 return Err(Fault::not_allowed("PBD is currently attached"));
@@ -159,6 +159,11 @@ fn need_pbd(db: &Db, sr: &str) -> Result<(), Fault> {
     }
 }
 
+/// Is it the memory of a suspended VM?
+fn holds_memory(db: &Db, vdi: &str) -> bool {
+    db.get("VDI", vdi, "type").str() == "suspend" && db.find("VM", "suspend_VDI", vdi).is_some()
+}
+
 /// Asserts an operation on a disk and marks the disk and its SR.
 fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Mark>, Fault> {
     db.check("VDI", vdi)?;
@@ -171,6 +176,9 @@ fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Ma
         vbds.all(|vbd| db.get("VBD", vbd.str(), "mode").str() == "RO")
     };
     if !live && lifecycle::attached(db, vdi) && !(operation == "copy" && read_only()) {
+        return Err(Fault::new("VDI_IN_USE", [vdi, operation]));
+    }
+    if matches!(operation, "destroy" | "forget") && holds_memory(db, vdi) {
         return Err(Fault::new("VDI_IN_USE", [vdi, operation]));
     }
     if operation == "destroy" {
@@ -238,7 +246,7 @@ fn create_vdi(call: &Call, record: &Value) -> Result<Value, Fault> {
         record = record.with("other_config", Some(Value::empty_map()));
     }
     let made = super::records::create(call, crate::db::class("VDI"), &record)?;
-    call.pool.write(|db| {
+    call.write(|db| {
         let vdi = made.str();
         // The VHD format rounds up to 2 MiB.
         let size = db.get("VDI", vdi, "virtual_size").int();
@@ -323,7 +331,7 @@ pub fn forget_disk(db: &mut Db, vdi: &str) {
             let empty = [("empty", Value::Bool(true)), ("VDI", Value::null())];
             db.update("VBD", &vbd, empty);
         } else {
-            db.destroy("VBD", &vbd);
+            super::devices::remove(db, "VBD", &vbd);
         }
     }
     let (sr, size) = (
@@ -344,6 +352,9 @@ async fn migrate_vdi(call: &Call, vdi: &str, sr: &str) -> Outcome {
             lifecycle::conflict(db, "VDI", vdi, "mirror")?;
             if db.get("VDI", vdi, "VBDs").set().is_empty() {
                 return Err(Fault::new("VDI_NEEDS_VM_FOR_MIGRATE", [vdi]));
+            }
+            if holds_memory(db, vdi) {
+                return Err(Fault::new("VDI_IN_USE", [vdi, "mirror"]));
             }
             Ok(vec![("VDI", vdi.to_owned(), "mirror")])
         })
@@ -380,7 +391,7 @@ async fn create_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
         }
     }
     call.work(2.0).await?;
-    Ok(call.pool.write(|db| {
+    Ok(call.write(|db| {
         let size = if p[2].int() > 0 { p[2].int() } else { 500 << 30 };
         let sr = sr_record(db, "", size, [&p[3], &p[4], &p[5], &p[6]], shared);
         let hosts = if shared {
@@ -405,7 +416,7 @@ async fn create_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
 }
 
 fn introduce_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
-    call.pool.write(|db| {
+    call.write(|db| {
         if db.by_uuid("SR", p[0].str()).is_some() {
             return Err(Fault::new("SR_UUID_EXISTS", [p[0].str()]));
         }
@@ -420,7 +431,7 @@ fn introduce_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
 }
 
 fn remove_sr(call: &Call, sr: &str, with_data: bool) -> Outcome {
-    call.pool.write(|db| {
+    call.write(|db| {
         db.check("SR", sr)?;
         let pbds = db.members("SR", sr, "PBDs");
         if pbds
@@ -492,7 +503,7 @@ async fn plug_pbd(call: &Call, pbd: &str, plug: bool) -> Outcome {
         }
     }
     call.work(0.5).await?;
-    call.pool.write(|db| {
+    call.write(|db| {
         db.set("PBD", pbd, "currently_attached", plug);
         let sr = db.text("PBD", pbd, "SR");
         if sr != NULL_REF {
