@@ -1,7 +1,7 @@
 //! Hand-written operations: who does what for which class, and the frame that all of them share - assert, mark
 //! `current_operations`, let time pass, change the world, unmark.
 
-mod alerts;
+pub mod alerts;
 mod clone;
 mod devices;
 mod ha;
@@ -149,6 +149,15 @@ pub fn after_write(db: &mut Db, class: &Class, reference: &str, field: usize) {
 /// A copy of a VM as it would be made by `snapshot`, `checkpoint` or `clone`; for the seeded world.
 pub fn clone_vm(db: &mut Db, vm: &str, operation: &str, name: &str) -> String {
     duplicate(db, vm, operation, name, None, &[])
+}
+
+/// A VM goes with its devices and disks, as when somebody cleans up.
+pub fn destroy_vm(db: &mut Db, vm: &str) {
+    let disks = migrate::disks(db, vm);
+    clone::remove(db, vm);
+    for disk in disks {
+        storage::forget_disk(db, &disk);
+    }
 }
 
 pub fn void() -> Outcome {

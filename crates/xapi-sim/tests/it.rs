@@ -1,5 +1,7 @@
 //! The simulator over real sockets, as a client sees it.
 
+#[path = "it/churn.rs"]
+mod churn;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/events.rs"]

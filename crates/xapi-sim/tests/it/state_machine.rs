@@ -366,7 +366,7 @@ async fn play(seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_random_life_is_consistent_and_its_events_tell_all() {
     for seed in seeds() {
-        println!("seed {seed}");
+        eprintln!("seed {seed}");
         play(seed).await;
     }
 }
