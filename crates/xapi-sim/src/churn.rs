@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::db::{Db, Ref};
+use crate::ops::{self, alerts, lifecycle, power};
 use crate::pool::Shared;
 use crate::value::Value;
 
@@ -18,6 +19,8 @@ pub enum ChurnKind {
     /// Mostly metrics, some disks, tasks, tags and descriptions.
     #[default]
     Mixed,
+    /// Like `Mixed`, and guests start, stop, move, and have snapshots made and removed.
+    Life,
 }
 
 /// Changes are made in ticks of this length, so that a high rate costs few wake-ups.
@@ -67,10 +70,11 @@ impl Churn {
     fn change(&mut self, db: &mut Db, kind: ChurnKind) {
         let Some(vm) = self.next_vm(db) else { return };
         self.round += 1;
-        let dice = if kind == ChurnKind::Mixed {
-            db.seed.below(100)
-        } else {
-            0
+        let dice = match kind {
+            ChurnKind::Mixed => db.seed.below(100),
+            // One change in ten is one of power.
+            ChurnKind::Life => db.seed.below(111),
+            ChurnKind::Metrics | ChurnKind::Vm => 0,
         };
         match (kind, dice) {
             (ChurnKind::Vm, _) => describe(db, &vm, self.round),
@@ -78,7 +82,8 @@ impl Churn {
             (_, 70..85) => disk(db, &vm),
             (_, 85..93) => self.task(db),
             (_, 93..97) => describe(db, &vm, self.round),
-            _ => tag(db, &vm),
+            (_, 97..100) => tag(db, &vm),
+            _ => live(db, &vm),
         }
     }
 
@@ -143,6 +148,42 @@ fn disk(db: &mut Db, vm: &str) {
     let used = db.get("VDI", &vdi, "physical_utilisation").int() + db.seed.between(1, 64) * (1 << 20);
     let size = db.get("VDI", &vdi, "virtual_size").int();
     db.set("VDI", &vdi, "physical_utilisation", used.min(size));
+}
+
+/// A guest's power or place changes at once, or a snapshot comes or goes. Guests that an operation holds are left.
+fn live(db: &mut Db, vm: &str) {
+    if !db.get("VM", vm, "current_operations").map().is_empty() {
+        return;
+    }
+    let before = db.generation();
+    let hosts = db.refs("host");
+    let fits: Vec<&Ref> = hosts
+        .iter()
+        .filter(|host| power::assert_can_boot_here(db, vm, host).is_ok())
+        .collect();
+    let running = db.get("VM", vm, "power_state").str() == "Running";
+    let snapshot = db.members("VM", vm, "snapshots").into_iter().next();
+    match (running, db.seed.below(4), snapshot, fits.is_empty()) {
+        (false, 0..2, _, false) if db.get("VM", vm, "power_state").str() == "Halted" => {
+            let host = db.seed.pick(&fits).to_string();
+            power::boot(db, vm, &host, false);
+            alerts::vm(db, vm, "VM_STARTED", "started");
+        }
+        (true, 0, _, _) => {
+            alerts::vm(db, vm, "VM_SHUTDOWN", "shut down");
+            power::halt(db, vm);
+        }
+        (true, 1, _, false) if lifecycle::check(db, vm, "pool_migrate").is_ok() => {
+            let host = db.seed.pick(&fits).to_string();
+            power::change_host(db, vm, &host);
+        }
+        (_, 2, None, _) => drop(ops::clone_vm(db, vm, "snapshot", "churn")),
+        (_, 3, Some(snapshot), _) if db.get("VM", &snapshot, "name_label").str() == "churn" => {
+            ops::destroy_vm(db, &snapshot);
+        }
+        _ => {}
+    }
+    lifecycle::settle(db, before);
 }
 
 fn tag(db: &mut Db, vm: &str) {

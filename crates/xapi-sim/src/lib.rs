@@ -23,6 +23,7 @@
 
 pub mod churn;
 pub mod clock;
+pub mod consistency;
 pub mod control;
 pub mod db;
 pub mod fault;

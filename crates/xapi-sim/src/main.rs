@@ -47,7 +47,7 @@ struct Arguments {
     /// Changes per second and pool that the world makes by itself
     #[arg(long, default_value_t = 1.0)]
     churn: f64,
-    /// What changes: metrics only, exactly N VM records, or a mix
+    /// What changes: metrics only, exactly N VM records, a mix, or a mix with starts, stops, moves and snapshots
     #[arg(long, value_enum, default_value = "mixed")]
     churn_kind: Kind,
     /// HTTPS with a self-signed certificate
@@ -93,6 +93,7 @@ enum Kind {
     Metrics,
     Vm,
     Mixed,
+    Life,
 }
 
 #[tokio::main]
@@ -181,6 +182,7 @@ fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
             Kind::Metrics => ChurnKind::Metrics,
             Kind::Vm => ChurnKind::Vm,
             Kind::Mixed => ChurnKind::Mixed,
+            Kind::Life => ChurnKind::Life,
         },
         listen,
         tls: arguments.tls && !arguments.no_tls,

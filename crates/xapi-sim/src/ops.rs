@@ -1,7 +1,7 @@
 //! Hand-written operations: who does what for which class, and the frame that all of them share - assert, mark
 //! `current_operations`, let time pass, change the world, unmark.
 
-mod alerts;
+pub mod alerts;
 mod clone;
 mod devices;
 mod ha;
@@ -151,6 +151,15 @@ pub fn clone_vm(db: &mut Db, vm: &str, operation: &str, name: &str) -> String {
     duplicate(db, vm, operation, name, None, &[])
 }
 
+/// A VM goes with its devices and disks, as when somebody cleans up.
+pub fn destroy_vm(db: &mut Db, vm: &str) {
+    let disks = migrate::disks(db, vm);
+    clone::remove(db, vm);
+    for disk in disks {
+        storage::forget_disk(db, &disk);
+    }
+}
+
 pub fn void() -> Outcome {
     Ok(Some(Value::void()))
 }
@@ -159,6 +168,16 @@ pub fn void() -> Outcome {
 pub type Mark = (&'static str, String, &'static str);
 
 impl Call {
+    /// Changes the database; what is allowed follows.
+    pub fn write<T>(&self, change: impl FnOnce(&mut Db) -> T) -> T {
+        self.pool.write(|db| {
+            let before = db.generation();
+            let result = change(db);
+            lifecycle::settle(db, before);
+            result
+        })
+    }
+
     /// Asserts and marks an operation. `plan` checks everything and says what to mark; when it meets another
     /// operation the call waits for it, as the real server does.
     pub async fn begin(&self, plan: impl Fn(&Db) -> Result<Vec<Mark>, Fault>) -> Result<Vec<Mark>, Fault> {
@@ -167,12 +186,11 @@ impl Call {
         let mut changes = self.pool.changes();
         loop {
             changes.mark_unchanged();
-            let planned = self.pool.write(|db| -> Result<Vec<Mark>, Fault> {
+            let planned = self.write(|db| -> Result<Vec<Mark>, Fault> {
                 let marks = plan(db)?;
                 for (class, reference, operation) in &marks {
                     let mark = Some(Value::from(*operation));
                     db.set_entry(class, reference, "current_operations", &self.task, mark);
-                    lifecycle::refresh(db, class, reference);
                 }
                 Ok(marks)
             });
@@ -192,12 +210,11 @@ impl Call {
 
     /// Changes the world and ends the operation.
     pub fn end<T>(&self, marks: &[Mark], change: impl FnOnce(&mut Db) -> T) -> T {
-        self.pool.write(|db| {
+        self.write(|db| {
             let result = change(db);
             for (class, reference, _) in marks {
                 if db.exists(class, reference) {
                     db.set_entry(class, reference, "current_operations", &self.task, None);
-                    lifecycle::refresh(db, class, reference);
                 }
             }
             result

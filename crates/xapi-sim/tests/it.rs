@@ -1,11 +1,15 @@
 //! The simulator over real sockets, as a client sees it.
 
+#[path = "it/churn.rs"]
+mod churn;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/events.rs"]
 mod events;
 #[path = "it/faults.rs"]
 mod faults;
+#[path = "it/garbage.rs"]
+mod garbage;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
 #[path = "it/load.rs"]
@@ -18,6 +22,8 @@ mod pools;
 mod protocol;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/state_machine.rs"]
+mod state_machine;
 #[path = "it/storage.rs"]
 mod storage;
 #[path = "it/troubles.rs"]

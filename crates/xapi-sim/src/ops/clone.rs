@@ -1,5 +1,8 @@
 //! Copies of a VM: snapshot, checkpoint, clone, copy, provision, and the way back: revert and destroy.
 
+mod provision;
+mod revert;
+
 use super::{Outcome, alerts, lifecycle, power, void};
 use crate::db::{Db, class};
 use crate::fault::Fault;
@@ -37,11 +40,11 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             .await
             .map(Some),
         "snapshot_with_quiesce" => Err(Fault::new("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", [vm])),
-        "revert" => revert(call, vm).await,
-        "provision" => provision(call, vm).await,
+        "revert" => revert::revert(call, vm).await,
+        "provision" => provision::provision(call, vm).await,
         "destroy" => destroy(call, vm).await,
         "create" => create(call, &p[0]).map(Some),
-        "set_is_default_template" => call.pool.write(|db| {
+        "set_is_default_template" => call.write(|db| {
             db.check("VM", vm)?;
             db.set("VM", vm, "is_default_template", p[1].clone());
             lifecycle::refresh(db, "VM", vm);
@@ -68,7 +71,7 @@ fn create(call: &Call, record: &Value) -> Result<Value, Fault> {
         return Err(Fault::new("MEMORY_CONSTRAINT_VIOLATION", [text]));
     }
     let created = super::records::create(call, class("VM"), record)?;
-    call.pool.write(|db| {
+    call.write(|db| {
         let vm = created.str();
         let metrics = db.create("VM_metrics", [("install_time", Value::Date(db.now()))]);
         let mac_seed = db.seed.uuid();
@@ -328,6 +331,11 @@ pub fn row_copy(db: &mut Db, class_name: &str, from: &str, changes: &[(&str, Val
     if let Some(at) = class.field("uuid") {
         values[at] = Value::void();
     }
+    // Measurements belong to one device.
+    if let ("VBD" | "VIF", Some(at)) = (class_name, class.field("metrics")) {
+        let metrics = values[at].str().to_owned();
+        values[at] = Value::from(row_copy(db, &format!("{class_name}_metrics"), &metrics, &[]));
+    }
     for (name, value) in changes {
         if let Some(at) = class.field(name) {
             values[at] = value.clone();
@@ -335,203 +343,6 @@ pub fn row_copy(db: &mut Db, class_name: &str, from: &str, changes: &[(&str, Val
     }
     let reference = db.seed.reference();
     db.insert(class, &reference, values).to_string()
-}
-
-async fn revert(call: &Call, snapshot: &str) -> Outcome {
-    let marks = call
-        .begin(|db| {
-            lifecycle::check(db, snapshot, "revert")?;
-            let vm = db.text("VM", snapshot, "snapshot_of");
-            db.check("VM", &vm)?;
-            lifecycle::check(db, &vm, "reverting")?;
-            Ok(vec![
-                ("VM", snapshot.to_owned(), "revert"),
-                ("VM", vm, "reverting"),
-            ])
-        })
-        .await?;
-    call.pass(&marks, 2.0).await?;
-    let vm = marks[1].1.clone();
-    call.end(&marks, |db| {
-        if db.get("VM", &vm, "power_state").str() != "Halted" {
-            power::halt(db, &vm);
-        }
-        revert_disks(db, snapshot, &vm);
-        for vif in db.members("VM", &vm, "VIFs") {
-            db.destroy("VIF", &vif);
-        }
-        for vif in db.members("VM", snapshot, "VIFs") {
-            row_copy(db, "VIF", &vif, &[("VM", Value::from(&vm))]);
-        }
-        restore_fields(db, snapshot, &vm);
-        db.set("VM", &vm, "parent", snapshot);
-        if db.get("VM", snapshot, "power_state").str() == "Suspended" {
-            let image = power::suspend_image(db, &vm);
-            db.update(
-                "VM",
-                &vm,
-                [
-                    ("suspend_VDI", Value::from(image)),
-                    ("power_state", Value::from("Suspended")),
-                ],
-            );
-        }
-        power::refresh_devices(db, &vm);
-        alerts::vm(db, &vm, "VM_SNAPSHOT_REVERTED", "reverted to a snapshot");
-    });
-    void()
-}
-
-/// Every disk of the VM gives way to a clone of the snapshot's; snapshots of the old disk follow to the new one.
-fn revert_disks(db: &mut Db, snapshot: &str, vm: &str) {
-    let old: Vec<(String, String)> = db
-        .members("VM", vm, "VBDs")
-        .into_iter()
-        .map(|vbd| (db.text("VBD", &vbd, "VDI"), vbd))
-        .collect();
-    let sources: Vec<String> = db.members("VM", snapshot, "VBDs");
-    let snapshotted: Vec<String> = sources
-        .iter()
-        .map(|vbd| db.text("VDI", db.get("VBD", vbd, "VDI").str(), "snapshot_of"))
-        .collect();
-    for (_, vbd) in &old {
-        db.destroy("VBD", vbd);
-    }
-    for (vbd, original) in sources.iter().zip(&snapshotted) {
-        let disk = db.text("VBD", vbd, "VDI");
-        let vdi = match db.get("VBD", vbd, "type").str() == "Disk" && db.exists("VDI", &disk) {
-            true => copy_vdi(db, &disk, false, None),
-            false => disk,
-        };
-        row_copy(
-            db,
-            "VBD",
-            vbd,
-            &[("VM", Value::from(vm)), ("VDI", Value::from(&vdi))],
-        );
-        if db.exists("VDI", original) && old.iter().any(|(old, _)| old == original) {
-            for of_old in db.members("VDI", original, "snapshots") {
-                db.set("VDI", &of_old, "snapshot_of", &vdi);
-            }
-            db.destroy("VDI", original);
-        }
-    }
-}
-
-/// What the VM looked like when the snapshot was taken, including its name.
-fn restore_fields(db: &mut Db, snapshot: &str, vm: &str) {
-    let metadata = db.text("VM", snapshot, "snapshot_metadata");
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap_or_default();
-    for field in ["name_label", "name_description"] {
-        if let Some(text) = metadata[field].as_str() {
-            db.set("VM", vm, field, text);
-        }
-    }
-    for field in [
-        "memory_static_min",
-        "memory_static_max",
-        "memory_dynamic_min",
-        "memory_dynamic_max",
-        "memory_target",
-        "VCPUs_max",
-        "VCPUs_at_startup",
-        "VCPUs_params",
-        "platform",
-        "HVM_boot_policy",
-        "HVM_boot_params",
-        "PV_args",
-        "xenstore_data",
-        "NVRAM",
-        "hardware_platform_version",
-        "affinity",
-        "recommendations",
-        "bios_strings",
-    ] {
-        let value = db.get("VM", snapshot, field).clone();
-        db.set("VM", vm, field, value);
-    }
-}
-
-async fn provision(call: &Call, vm: &str) -> Outcome {
-    let marks = call
-        .begin(|db| {
-            lifecycle::check(db, vm, "provision")?;
-            Ok(vec![("VM", vm.to_owned(), "provision")])
-        })
-        .await?;
-    call.pass(&marks, 1.0).await?;
-    call.end(&marks, |db| {
-        for (at, disk) in disks(db.get("VM", vm, "other_config").text("disks"))
-            .into_iter()
-            .enumerate()
-        {
-            let sr = match db.by_uuid("SR", &disk.sr) {
-                Some(sr) => sr.to_string(),
-                None => {
-                    let pool = db
-                        .refs("pool")
-                        .into_iter()
-                        .next()
-                        .unwrap_or_else(|| NULL_REF.into());
-                    db.text("pool", &pool, "default_SR")
-                }
-            };
-            db.check("SR", &sr)?;
-            let name = format!("{} {at}", db.text("VM", vm, "name_label"));
-            let vdi = super::storage::new_vdi(db, &sr, &name, disk.size);
-            db.create(
-                "VBD",
-                [
-                    ("VM", Value::from(vm)),
-                    ("VDI", Value::from(vdi)),
-                    ("userdevice", Value::from(disk.device)),
-                    ("bootable", Value::Bool(disk.bootable)),
-                    ("mode", Value::from("RW")),
-                    ("type", Value::from("Disk")),
-                    ("other_config", Value::map_of([("owner", "")])),
-                ],
-            );
-        }
-        for key in ["disks", "install-methods"] {
-            db.set_entry("VM", vm, "other_config", key, None);
-        }
-        db.update(
-            "VM",
-            vm,
-            [
-                ("is_a_template", Value::Bool(false)),
-                ("is_default_template", Value::Bool(false)),
-            ],
-        );
-        power::refresh_devices(db, vm);
-        void()
-    })
-}
-
-struct Disk {
-    device: String,
-    size: i64,
-    sr: String,
-    bootable: bool,
-}
-
-/// The disks of `<provision><disk device="0" size="..." sr="" bootable="true" type="system"/></provision>`.
-fn disks(xml: &str) -> Vec<Disk> {
-    let attribute = |element: &str, name: &str| {
-        let start = element.find(&format!("{name}=\""))? + name.len() + 2;
-        element[start..].split('"').next().map(str::to_owned)
-    };
-    xml.split("<disk ")
-        .skip(1)
-        .map(|element| Disk {
-            device: attribute(element, "device").unwrap_or_default(),
-            size: attribute(element, "size")
-                .and_then(|size| size.parse().ok())
-                .unwrap_or(8 << 30),
-            sr: attribute(element, "sr").unwrap_or_default(),
-            bootable: attribute(element, "bootable").as_deref() == Some("true"),
-        })
-        .collect()
 }
 
 async fn destroy(call: &Call, vm: &str) -> Outcome {
@@ -568,11 +379,11 @@ pub fn remove(db: &mut Db, vm: &str) {
         ("consoles", "console"),
     ] {
         for device in db.members("VM", vm, field) {
-            db.destroy(class, &device);
+            super::devices::remove(db, class, &device);
         }
     }
     let image = db.text("VM", vm, "suspend_VDI");
-    db.destroy("VDI", &image);
+    super::storage::forget_disk(db, &image);
     for (field, class) in [("metrics", "VM_metrics"), ("guest_metrics", "VM_guest_metrics")] {
         let metrics = db.text("VM", vm, field);
         db.destroy(class, &metrics);

@@ -24,11 +24,11 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
     match name {
         "enable_ha" => {
             call.work(5.0).await?;
-            call.pool.write(|db| enable(db, &p[0], &p[1]))
+            call.write(|db| enable(db, &p[0], &p[1]))
         }
         "disable_ha" => {
             call.work(3.0).await?;
-            call.pool.write(disable)
+            call.write(disable)
         }
         "ha_prevent_restarts_for" | "ha_schedule_plan_recomputation" => {
             let db = call.pool.db();
@@ -47,7 +47,7 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             value(Value::Int(most_failures(&call.pool.db())))
         }
         "ha_compute_vm_failover_plan" => value(Value::empty_map()),
-        "set_ha_host_failures_to_tolerate" => call.pool.write(|db| {
+        "set_ha_host_failures_to_tolerate" => call.write(|db| {
             let (pool, wanted) = (p[0].str(), p[1].int());
             db.check("pool", pool)?;
             if wanted < 0 {

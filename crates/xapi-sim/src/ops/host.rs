@@ -48,7 +48,7 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
     call.pool.db().check("host", host)?;
     let value = |value: Value| Ok(Some(value));
     match name {
-        "enable" | "disable" => call.pool.write(|db| {
+        "enable" | "disable" => call.write(|db| {
             db.set("host", host, "enabled", name == "enable");
             lifecycle::refresh(db, "host", host);
             void()
@@ -74,14 +74,14 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             ))
         }
         "get_servertime" | "get_server_localtime" => value(Value::Date(call.pool.db().now())),
-        "reboot" | "shutdown" => down(call, host, name == "reboot"),
+        "reboot" | "shutdown" => down(call, host, name == "reboot").await,
         "power_on" => {
             let metrics = call.pool.db().text("host", host, "metrics");
             if call.pool.db().get("host_metrics", &metrics, "live").bool() {
                 return Err(Fault::new("HOST_IS_LIVE", [host]));
             }
             call.work(10.0).await?;
-            call.pool.write(|db| up(db, host));
+            rise(call, host).await;
             void()
         }
         "compute_free_memory" => {
@@ -107,19 +107,19 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             pif.map(|pif| Some(Value::from(pif)))
                 .ok_or_else(|| Fault::bare("HOST_HAS_NO_MANAGEMENT_IP"))
         }
-        "set_multipathing" => call.pool.write(|db| {
+        "set_multipathing" => call.write(|db| {
             db.set("host", host, "multipathing", p[1].clone());
             void()
         }),
-        "set_iscsi_iqn" => call.pool.write(|db| {
+        "set_iscsi_iqn" => call.write(|db| {
             db.set("host", host, "iscsi_iqn", p[1].clone());
             void()
         }),
-        "set_hostname_live" => call.pool.write(|db| {
+        "set_hostname_live" => call.write(|db| {
             db.set("host", host, "hostname", p[1].clone());
             void()
         }),
-        "set_power_on_mode" => call.pool.write(|db| {
+        "set_power_on_mode" => call.write(|db| {
             db.update(
                 "host",
                 host,
@@ -202,8 +202,8 @@ async fn evacuate(call: &Call, host: &str) -> Outcome {
 }
 
 /// The call returns at once; the machine goes down a little later, and comes back when it reboots.
-fn down(call: &Call, host: &str, reboots: bool) -> Outcome {
-    call.pool.write(|db| {
+async fn down(call: &Call, host: &str, reboots: bool) -> Outcome {
+    call.write(|db| {
         if db.get("host", host, "enabled").bool() {
             return Err(Fault::bare("HOST_NOT_DISABLED"));
         }
@@ -220,24 +220,47 @@ fn down(call: &Call, host: &str, reboots: bool) -> Outcome {
         lifecycle::refresh(db, "host", host);
         Ok(())
     })?;
-    let (call, host) = (call.clone(), host.to_owned());
-    let scale = call.pool.config.time_scale;
-    let pool = call.pool.clone();
-    pool.spawn(async move {
-        let wait = |seconds: f64| tokio::time::sleep(std::time::Duration::from_secs_f64(seconds * scale));
-        wait(10.0).await;
-        call.pool.write(|db| {
-            let metrics = db.text("host", &host, "metrics");
-            db.set("host_metrics", &metrics, "live", false);
-            db.set("host", &host, "current_operations", Value::empty_map());
-            lifecycle::refresh(db, "host", &host);
-        });
-        if reboots {
-            wait(30.0).await;
-            call.pool.write(|db| up(db, &host));
-        }
-    });
+    let (own, host) = (call.clone(), host.to_owned());
+    let work = async move { go_down(&own, &host, reboots).await };
+    match call.pool.config.time_scale > 0.0 {
+        true => drop(call.pool.spawn(work)),
+        false => work.await,
+    }
     void()
+}
+
+async fn go_down(call: &Call, host: &str, reboots: bool) {
+    let scale = call.pool.config.time_scale;
+    let wait = |seconds: f64| tokio::time::sleep(std::time::Duration::from_secs_f64(seconds * scale));
+    wait(10.0).await;
+    // The master goes on answering: it is the simulator itself.
+    let machine = match call.pool.db().master() == host {
+        true => None,
+        false => call.pool.index_of(host),
+    };
+    if let Some(at) = machine {
+        call.pool.close(at).await;
+    }
+    call.write(|db| {
+        let metrics = db.text("host", host, "metrics");
+        db.set("host_metrics", &metrics, "live", false);
+        db.set("host", host, "current_operations", Value::empty_map());
+        lifecycle::refresh(db, "host", host);
+    });
+    if reboots {
+        wait(30.0).await;
+        rise(call, host).await;
+    }
+}
+
+/// The machine answers again and its records say so.
+async fn rise(call: &Call, host: &str) {
+    if let Some(at) = call.pool.index_of(host)
+        && let Err(error) = call.pool.power_on(at).await
+    {
+        tracing::warn!(%error, "a host does not listen after its start");
+    }
+    call.write(|db| up(db, host));
 }
 
 fn up(db: &mut Db, host: &str) {

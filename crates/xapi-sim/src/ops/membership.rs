@@ -110,7 +110,7 @@ async fn eject(call: &Call, host: &str) -> Outcome {
 /// The host's records go. A machine that had joined is its own pool again; another one is gone for good.
 async fn leave(call: &Call, host: &str) {
     let at = call.pool.index_of(host);
-    call.pool.write(|db| remove_host(db, host));
+    call.write(|db| remove_host(db, host));
     let Some(at) = at else { return };
     call.pool.close(at).await;
     let origin = {

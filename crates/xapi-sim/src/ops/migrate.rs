@@ -292,7 +292,8 @@ pub fn move_disk(db: &mut Db, vdi: &str, sr: &str) -> String {
     made
 }
 
-fn disks(db: &Db, vm: &str) -> Vec<String> {
+/// The disks of a VM, without media in drives.
+pub fn disks(db: &Db, vm: &str) -> Vec<String> {
     let vbds = db.members("VM", vm, "VBDs").into_iter();
     vbds.filter(|vbd| db.get("VBD", vbd, "type").str() != "CD")
         .map(|vbd| db.text("VBD", &vbd, "VDI"))

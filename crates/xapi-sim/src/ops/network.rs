@@ -22,14 +22,14 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
     let this = p.first().map_or("", Value::str);
     match (class_name, name) {
         ("network", "create") => create_network(call, &p[0]).map(Some),
-        ("network", "destroy") => call.pool.write(|db| destroy_network(db, this)),
+        ("network", "destroy") => call.write(|db| destroy_network(db, this)),
         ("network", "attach") => call.pool.db().check("network", this).and_then(|()| void()),
-        ("network", "set_default_locking_mode") => call.pool.write(|db| {
+        ("network", "set_default_locking_mode") => call.write(|db| {
             db.check("network", this)?;
             db.set("network", this, "default_locking_mode", p[1].clone());
             void()
         }),
-        ("PIF", "plug" | "unplug") => call.pool.write(|db| {
+        ("PIF", "plug" | "unplug") => call.write(|db| {
             db.check("PIF", this)?;
             if name == "unplug" && db.get("PIF", this, "management").bool() {
                 return Err(Fault::new("PIF_IS_MANAGEMENT_INTERFACE", [this]));
@@ -40,7 +40,7 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             db.set("PIF", this, "currently_attached", name == "plug");
             void()
         }),
-        ("PIF", "reconfigure_ip") => call.pool.write(|db| {
+        ("PIF", "reconfigure_ip") => call.write(|db| {
             db.check("PIF", this)?;
             let fields = ["ip_configuration_mode", "IP", "netmask", "gateway", "DNS"];
             for (field, value) in fields.iter().zip(&p[1..]) {
@@ -49,7 +49,7 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             void()
         }),
         ("PIF", "scan") => call.pool.db().check("host", this).and_then(|()| void()),
-        ("PIF", "forget") => call.pool.write(|db| {
+        ("PIF", "forget") => call.write(|db| {
             db.check("PIF", this)?;
             if db.get("PIF", this, "management").bool() {
                 return Err(Fault::new("PIF_IS_MANAGEMENT_INTERFACE", [this]));
@@ -59,16 +59,15 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             db.destroy("PIF", this);
             void()
         }),
-        ("PIF", "set_property") => call.pool.write(|db| {
+        ("PIF", "set_property") => call.write(|db| {
             db.check("PIF", this)?;
             db.set_entry("PIF", this, "properties", p[1].str(), Some(p[2].clone()));
             void()
         }),
         ("VLAN", "create") => call
-            .pool
             .write(|db| create_vlan(db, this, p[1].int(), p[2].str()))
             .map(|vlan| Some(Value::from(vlan))),
-        ("VLAN", "destroy") => call.pool.write(|db| {
+        ("VLAN", "destroy") => call.write(|db| {
             db.check("VLAN", this)?;
             let pif = db.text("VLAN", this, "untagged_PIF");
             db.destroy("PIF", &pif);
@@ -76,10 +75,9 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             void()
         }),
         ("Bond", "create") => call
-            .pool
             .write(|db| create_bond(db, p))
             .map(|bond| Some(Value::from(bond))),
-        ("Bond", "set_mode") => call.pool.write(|db| {
+        ("Bond", "set_mode") => call.write(|db| {
             db.check("Bond", this)?;
             db.set("Bond", this, "mode", p[1].clone());
             // Each mode has its own properties; those of the others go.
@@ -88,7 +86,7 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             db.set_entry("Bond", this, "properties", "hashing_algorithm", hashing);
             void()
         }),
-        ("Bond", "set_property") => call.pool.write(|db| {
+        ("Bond", "set_property") => call.write(|db| {
             db.check("Bond", this)?;
             let mode = db.text("Bond", this, "mode");
             if p[1].str() != "hashing_algorithm" || mode != "lacp" {
@@ -97,7 +95,7 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             db.set_entry("Bond", this, "properties", p[1].str(), Some(p[2].clone()));
             void()
         }),
-        ("Bond", "destroy") => call.pool.write(|db| {
+        ("Bond", "destroy") => call.write(|db| {
             db.check("Bond", this)?;
             for slave in db.members("Bond", this, "slaves") {
                 db.set("PIF", &slave, "bond_slave_of", Value::null());
@@ -134,7 +132,7 @@ fn create_network(call: &Call, record: &Value) -> Result<Value, Fault> {
         record = record.with("other_config", Some(Value::empty_map()));
     }
     let made = super::records::create(call, class("network"), &record)?;
-    call.pool.write(|db| {
+    call.write(|db| {
         if db.get("network", made.str(), "MTU").int() <= 0 {
             db.set("network", made.str(), "MTU", 1500_i64);
         }

@@ -29,7 +29,7 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "test_archive_target" => value(Value::from("True")),
         "create_VLAN_from_PIF" => {
             let (pif, network, tag) = (p[0].str(), p[1].str(), p[2].int());
-            call.pool.write(|db| {
+            call.write(|db| {
                 db.check("PIF", pif)?;
                 let device = db.text("PIF", pif, "device");
                 let mut made = Vec::new();

@@ -26,7 +26,7 @@ pub fn create(call: &Call, class: &'static Class, record: &Value) -> Result<Valu
             }
         });
     }
-    let created = call.pool.write(|db| {
+    let created = call.write(|db| {
         let reference = db.seed.reference();
         db.insert(class, &reference, values)
     });
@@ -34,7 +34,7 @@ pub fn create(call: &Call, class: &'static Class, record: &Value) -> Result<Valu
 }
 
 pub fn destroy(call: &Call, class: &'static Class, reference: &str) -> Result<Value, Fault> {
-    call.pool.write(|db| {
+    call.write(|db| {
         db.row(class, reference)?;
         db.destroy(&class.name, reference);
         Ok(Value::void())
@@ -48,7 +48,7 @@ pub fn plain(call: &Call, class: &'static Class, message: &Message, p: &[Value])
     };
     let this = p[0].str();
     let field = &class.fields[at];
-    call.pool.write(|db| {
+    call.write(|db| {
         let old = db.row(class, this)?.at(at);
         let new = match (action, old) {
             (Action::Set, _) => p[1].clone(),

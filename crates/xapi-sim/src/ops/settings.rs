@@ -52,7 +52,7 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         return Ok(None);
     }
     let vm = p[0].str();
-    call.pool.write(|db| {
+    call.write(|db| {
         db.check("VM", vm)?;
         let limits = |operation: &str, static_min, dynamic_min, dynamic_max, static_max| {
             (

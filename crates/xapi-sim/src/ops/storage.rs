@@ -1,10 +1,12 @@
 //! Disks and where they live: VDI, SR, PBD.
 
+mod repositories;
+
 use super::{Outcome, clone, lifecycle, void};
 use crate::db::Db;
 use crate::fault::Fault;
 use crate::rpc::Call;
-use crate::value::{NULL_REF, Value};
+use crate::value::Value;
 
 pub const VDI: &[&str] = &[
     "snapshot",
@@ -67,12 +69,12 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
         ("VDI", "resize" | "resize_online") => resize(call, this, p[1].int(), name == "resize").await,
         ("VDI", "destroy" | "forget") => destroy_vdi(call, this, name == "destroy").await,
         ("VDI", "update") => call.pool.db().check("VDI", this).and_then(|()| void()),
-        ("VDI", "enable_cbt" | "disable_cbt") => call.pool.write(|db| {
+        ("VDI", "enable_cbt" | "disable_cbt") => call.write(|db| {
             db.check("VDI", this)?;
             db.set("VDI", this, "cbt_enabled", name == "enable_cbt");
             void()
         }),
-        ("VDI", "data_destroy") => call.pool.write(|db| {
+        ("VDI", "data_destroy") => call.write(|db| {
             db.check("VDI", this)?;
             db.update(
                 "VDI",
@@ -105,9 +107,9 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             });
             void()
         }
-        ("SR", "create") => create_sr(call, p).await.map(Some),
-        ("SR", "introduce") => introduce_sr(call, p).map(Some),
-        ("SR", "forget" | "destroy") => remove_sr(call, this, name == "destroy"),
+        ("SR", "create") => repositories::create(call, p).await.map(Some),
+        ("SR", "introduce") => repositories::introduce(call, p).map(Some),
+        ("SR", "forget" | "destroy") => repositories::remove(call, this, name == "destroy"),
         ("SR", "update" | "assert_can_host_ha_statefile") => {
             call.pool.db().check("SR", this).and_then(|()| void())
         }
@@ -129,7 +131,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
                 plugged.map(|pbd| db.text("PBD", pbd, "host")),
             )))
         }
-        ("SR", "set_shared") => call.pool.write(|db| {
+        ("SR", "set_shared") => call.write(|db| {
             db.check("SR", this)?;
             if !p[1].bool() && db.get("SR", this, "PBDs").set().len() > 1 {
                 return Err(Fault::new("SR_HAS_MULTIPLE_PBDS", [this]));
@@ -137,9 +139,9 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             db.set("SR", this, "shared", p[1].clone());
             void()
         }),
-        ("PBD", "create") => create_pbd(call, &p[0]).map(Some),
-        ("PBD", "plug" | "unplug") => plug_pbd(call, this, name == "plug").await,
-        ("PBD", "destroy") => call.pool.write(|db| {
+        ("PBD", "create") => repositories::create_pbd(call, &p[0]).map(Some),
+        ("PBD", "plug" | "unplug") => repositories::plug(call, this, name == "plug").await,
+        ("PBD", "destroy") => call.write(|db| {
             db.check("PBD", this)?;
             if db.get("PBD", this, "currently_attached").bool() {
                 return Err(Fault::not_allowed("PBD is currently attached"));
@@ -159,6 +161,11 @@ fn need_pbd(db: &Db, sr: &str) -> Result<(), Fault> {
     }
 }
 
+/// Is it the memory of a suspended VM?
+fn holds_memory(db: &Db, vdi: &str) -> bool {
+    db.get("VDI", vdi, "type").str() == "suspend" && db.find("VM", "suspend_VDI", vdi).is_some()
+}
+
 /// Asserts an operation on a disk and marks the disk and its SR.
 fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Mark>, Fault> {
     db.check("VDI", vdi)?;
@@ -171,6 +178,9 @@ fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Ma
         vbds.all(|vbd| db.get("VBD", vbd.str(), "mode").str() == "RO")
     };
     if !live && lifecycle::attached(db, vdi) && !(operation == "copy" && read_only()) {
+        return Err(Fault::new("VDI_IN_USE", [vdi, operation]));
+    }
+    if matches!(operation, "destroy" | "forget") && holds_memory(db, vdi) {
         return Err(Fault::new("VDI_IN_USE", [vdi, operation]));
     }
     if operation == "destroy" {
@@ -238,7 +248,7 @@ fn create_vdi(call: &Call, record: &Value) -> Result<Value, Fault> {
         record = record.with("other_config", Some(Value::empty_map()));
     }
     let made = super::records::create(call, crate::db::class("VDI"), &record)?;
-    call.pool.write(|db| {
+    call.write(|db| {
         let vdi = made.str();
         // The VHD format rounds up to 2 MiB.
         let size = db.get("VDI", vdi, "virtual_size").int();
@@ -323,7 +333,7 @@ pub fn forget_disk(db: &mut Db, vdi: &str) {
             let empty = [("empty", Value::Bool(true)), ("VDI", Value::null())];
             db.update("VBD", &vbd, empty);
         } else {
-            db.destroy("VBD", &vbd);
+            super::devices::remove(db, "VBD", &vbd);
         }
     }
     let (sr, size) = (
@@ -345,159 +355,13 @@ async fn migrate_vdi(call: &Call, vdi: &str, sr: &str) -> Outcome {
             if db.get("VDI", vdi, "VBDs").set().is_empty() {
                 return Err(Fault::new("VDI_NEEDS_VM_FOR_MIGRATE", [vdi]));
             }
+            if holds_memory(db, vdi) {
+                return Err(Fault::new("VDI_IN_USE", [vdi, "mirror"]));
+            }
             Ok(vec![("VDI", vdi.to_owned(), "mirror")])
         })
         .await?;
     call.pass(&marks, 6.0).await?;
     let made = call.end(&marks, |db| super::migrate::move_disk(db, vdi, sr));
     Ok(Some(Value::from(made)))
-}
-
-fn sr_record(db: &mut Db, uuid: &str, size: i64, texts: [&Value; 4], shared: bool) -> String {
-    let sr = db.create(
-        "SR",
-        [
-            ("uuid", Value::from(uuid)),
-            ("name_label", texts[0].clone()),
-            ("name_description", texts[1].clone()),
-            ("type", texts[2].clone()),
-            ("content_type", texts[3].clone()),
-            ("shared", Value::Bool(shared)),
-            ("physical_size", Value::Int(size)),
-        ],
-    );
-    lifecycle::refresh(db, "SR", &sr);
-    sr.to_string()
-}
-
-async fn create_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
-    let (host, config, kind, shared) = (p[0].str(), &p[1], p[5].str(), p[7].bool());
-    {
-        let db = call.pool.db();
-        db.check("host", host)?;
-        if db.find("SM", "type", kind).is_none() {
-            return Err(Fault::new("SR_UNKNOWN_DRIVER", [kind]));
-        }
-    }
-    call.work(2.0).await?;
-    Ok(call.pool.write(|db| {
-        let size = if p[2].int() > 0 { p[2].int() } else { 500 << 30 };
-        let sr = sr_record(db, "", size, [&p[3], &p[4], &p[5], &p[6]], shared);
-        let hosts = if shared {
-            db.refs("host")
-        } else {
-            vec![host.into()]
-        };
-        for host in hosts {
-            db.create(
-                "PBD",
-                [
-                    ("host", Value::from(&*host)),
-                    ("SR", Value::from(&sr)),
-                    ("device_config", config.clone()),
-                    ("currently_attached", Value::Bool(true)),
-                ],
-            );
-        }
-        lifecycle::refresh(db, "SR", &sr);
-        Value::from(sr)
-    }))
-}
-
-fn introduce_sr(call: &Call, p: &[Value]) -> Result<Value, Fault> {
-    call.pool.write(|db| {
-        if db.by_uuid("SR", p[0].str()).is_some() {
-            return Err(Fault::new("SR_UUID_EXISTS", [p[0].str()]));
-        }
-        Ok(Value::from(sr_record(
-            db,
-            p[0].str(),
-            0,
-            [&p[1], &p[2], &p[3], &p[4]],
-            p[5].bool(),
-        )))
-    })
-}
-
-fn remove_sr(call: &Call, sr: &str, with_data: bool) -> Outcome {
-    call.pool.write(|db| {
-        db.check("SR", sr)?;
-        let pbds = db.members("SR", sr, "PBDs");
-        if pbds
-            .iter()
-            .any(|pbd| db.get("PBD", pbd, "currently_attached").bool())
-        {
-            return Err(Fault::new("SR_HAS_PBD", [sr]));
-        }
-        if with_data {
-            if pbds.is_empty() {
-                return Err(Fault::new("SR_HAS_NO_PBDS", [sr]));
-            }
-            if db.get("SR", sr, "other_config").text("indestructible") == "true" {
-                return Err(Fault::new("SR_INDESTRUCTIBLE", [sr]));
-            }
-            if db
-                .get("SR", sr, "VDIs")
-                .set()
-                .iter()
-                .any(|vdi| db.get("VDI", vdi.str(), "managed").bool())
-            {
-                return Err(Fault::bare("SR_NOT_EMPTY"));
-            }
-        }
-        for (class, field) in [("PBD", "PBDs"), ("VDI", "VDIs")] {
-            for member in db.members("SR", sr, field) {
-                db.destroy(class, &member);
-            }
-        }
-        db.destroy("SR", sr);
-        void()
-    })
-}
-
-fn create_pbd(call: &Call, record: &Value) -> Result<Value, Fault> {
-    let (sr, host) = (record.text("SR"), record.text("host"));
-    {
-        let db = call.pool.db();
-        db.check("SR", sr)?;
-        db.check("host", host)?;
-        for pbd in db.get("SR", sr, "PBDs").set() {
-            if db.get("PBD", pbd.str(), "host").str() == host {
-                return Err(Fault::new("PBD_EXISTS", [sr, host, pbd.str()]));
-            }
-            if !db.get("SR", sr, "shared").bool() {
-                return Err(Fault::new("SR_NOT_SHARABLE", [sr, host]));
-            }
-        }
-    }
-    super::records::create(call, crate::db::class("PBD"), record)
-}
-
-async fn plug_pbd(call: &Call, pbd: &str, plug: bool) -> Outcome {
-    {
-        let db = call.pool.db();
-        db.check("PBD", pbd)?;
-        let (sr, host) = (db.text("PBD", pbd, "SR"), db.text("PBD", pbd, "host"));
-        if !plug {
-            for vdi in db.get("SR", &sr, "VDIs").set() {
-                for vbd in db.get("VDI", vdi.str(), "VBDs").set() {
-                    let vm = db.text("VBD", vbd.str(), "VM");
-                    if db.get("VBD", vbd.str(), "currently_attached").bool()
-                        && db.get("VM", &vm, "resident_on").str() == host
-                    {
-                        return Err(Fault::new("VDI_IN_USE", [vdi.str(), "PBD.unplug"]));
-                    }
-                }
-            }
-        }
-    }
-    call.work(0.5).await?;
-    call.pool.write(|db| {
-        db.set("PBD", pbd, "currently_attached", plug);
-        let sr = db.text("PBD", pbd, "SR");
-        if sr != NULL_REF {
-            lifecycle::refresh(db, "SR", &sr);
-        }
-    });
-    void()
 }

@@ -65,7 +65,7 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
         }
         ("event", "get_current_id") => Ok(Some(Value::Int(call.pool.db().generation() as i64))),
         ("event", "inject") => inject(call, p[0].str(), p[1].str()),
-        ("task", "create") => call.pool.write(|db| {
+        ("task", "create") => call.write(|db| {
             let task = tasks::create(db, &call.session, p[0].str());
             db.update(
                 "task",
@@ -77,13 +77,13 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             );
             Ok(Some(Value::from(&*task)))
         }),
-        ("task", "destroy") => call
-            .pool
-            .write(|db| tasks::destroy(db, call, p[0].str()).map(|()| Some(Value::void()))),
-        ("task", "cancel") => call
-            .pool
-            .write(|db| tasks::cancel(db, call, p[0].str()).map(|()| Some(Value::void()))),
-        ("task", "set_status") => call.pool.write(|db| {
+        ("task", "destroy") => {
+            call.write(|db| tasks::destroy(db, call, p[0].str()).map(|()| Some(Value::void())))
+        }
+        ("task", "cancel") => {
+            call.write(|db| tasks::cancel(db, call, p[0].str()).map(|()| Some(Value::void())))
+        }
+        ("task", "set_status") => call.write(|db| {
             db.check("task", p[0].str())?;
             if p[1].str() != "pending" {
                 db.set("task", p[0].str(), "finished", Value::Date(db.now()));
@@ -91,7 +91,7 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             db.set("task", p[0].str(), "status", p[1].clone());
             void()
         }),
-        ("message", "create") => call.pool.write(|db| {
+        ("message", "create") => call.write(|db| {
             let made = alerts::create(
                 db,
                 p[0].str(),
@@ -102,12 +102,12 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             );
             Ok(Some(Value::from(&*made)))
         }),
-        ("message", "destroy") => call.pool.write(|db| {
+        ("message", "destroy") => call.write(|db| {
             db.check("message", p[0].str())?;
             db.destroy("message", p[0].str());
             void()
         }),
-        ("message", "destroy_many") => call.pool.write(|db| {
+        ("message", "destroy_many") => call.write(|db| {
             for message in p[0].set() {
                 db.destroy("message", message.str());
             }
@@ -149,7 +149,7 @@ fn inject(call: &Call, name: &str, reference: &str) -> Outcome {
     // The class is spelled as in the data model or in lower case, as clients found out.
     let class = crate::model::model().class_of_any_case(name);
     let class = class.ok_or_else(|| Fault::internal(format!("unknown class {name}")))?;
-    call.pool.write(|db| {
+    call.write(|db| {
         db.row(class, reference)?;
         let before = events::token(db);
         db.touch(class.id, reference);

@@ -21,15 +21,15 @@ pub fn answer(
         }
         Kind::Setter(field) => {
             let value = params[1].clone();
-            call.pool.write(|db| {
+            call.write(|db| {
                 db.row(class, this())?;
                 db.set_at(class, this(), field, value);
                 crate::ops::after_write(db, class, this(), field);
                 done()
             })
         }
-        Kind::Adder(field) => call.pool.write(|db| add(db, class, field, &params)),
-        Kind::Remover(field) => call.pool.write(|db| remove(db, class, field, &params)),
+        Kind::Adder(field) => call.write(|db| add(db, class, field, &params)),
+        Kind::Remover(field) => call.write(|db| remove(db, class, field, &params)),
         _ => generic(call, class, &message.name, &params),
     }
 }

@@ -53,6 +53,8 @@ pub fn storage_managers(db: &mut Db) {
 
 pub fn build(db: &mut Db, ground: &Ground) {
     graphics(db);
+    patches(db, ground);
+    guest_graphics(db);
     usb(db, ground);
     trusted_platform_modules(db);
     messages(db, ground);
@@ -99,6 +101,69 @@ fn vgpu_type(db: &mut Db, vendor: &str, model: &str, memory: i64) -> String {
         ],
     );
     made.to_string()
+}
+
+/// What older clients read about updates: a patch for each update, and a record of it on each host.
+fn patches(db: &mut Db, ground: &Ground) {
+    for update in db.refs("pool_update") {
+        let text = |db: &Db, field: &str| Value::from(db.text("pool_update", &update, field));
+        let (name, about, version) = (
+            text(db, "name_label"),
+            text(db, "name_description"),
+            text(db, "version"),
+        );
+        let size = db.get("pool_update", &update, "installation_size").clone();
+        let patch = db.create(
+            "pool_patch",
+            [
+                ("name_label", name.clone()),
+                ("name_description", about.clone()),
+                ("version", version.clone()),
+                ("size", size.clone()),
+                ("pool_applied", Value::Bool(true)),
+                ("pool_update", Value::from(&*update)),
+            ],
+        );
+        for host in &ground.hosts {
+            db.create(
+                "host_patch",
+                [
+                    ("name_label", name.clone()),
+                    ("name_description", about.clone()),
+                    ("version", version.clone()),
+                    ("size", size.clone()),
+                    ("host", Value::from(&**host)),
+                    ("applied", Value::Bool(true)),
+                    ("timestamp_applied", Value::Date(ground.today - 40 * 86_400)),
+                    ("pool_patch", Value::from(&*patch)),
+                ],
+            );
+        }
+    }
+}
+
+/// A halted guest that is to get a graphics card.
+fn guest_graphics(db: &mut Db) {
+    let guest = db.refs("VM").into_iter().rev().find(|vm| {
+        db.get("VM", vm, "power_state").str() == "Halted" && !db.get("VM", vm, "is_a_template").bool()
+    });
+    let group = db
+        .refs("PGPU")
+        .into_iter()
+        .find(|pgpu| !db.get("PGPU", pgpu, "is_system_display_device").bool());
+    let model = db.find("VGPU_type", "model_name", "GRID T4-4Q");
+    if let (Some(vm), Some(pgpu), Some(model)) = (guest, group, model) {
+        let group = db.text("PGPU", &pgpu, "GPU_group");
+        db.create(
+            "VGPU",
+            [
+                ("VM", Value::from(&*vm)),
+                ("GPU_group", Value::from(group)),
+                ("device", Value::from("0")),
+                ("type", Value::from(&*model)),
+            ],
+        );
+    }
 }
 
 fn usb(db: &mut Db, ground: &Ground) {

@@ -8,9 +8,16 @@ pub fn strip(db: &mut Db, ground: &Ground) {
     for host in ground.hosts.iter().skip(1) {
         membership::remove_host(db, host);
     }
-    for class in ["Bond", "VLAN", "message", "pool_update"] {
+    for class in [
+        "Bond",
+        "VLAN",
+        "message",
+        "host_patch",
+        "pool_patch",
+        "pool_update",
+    ] {
         for object in db.refs(class) {
-            if class != "message" && class != "pool_update" {
+            if matches!(class, "Bond" | "VLAN") {
                 let field = if class == "Bond" { "master" } else { "untagged_PIF" };
                 let pif = db.text(class, &object, field);
                 db.destroy("PIF", &pif);

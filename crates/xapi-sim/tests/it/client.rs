@@ -28,7 +28,7 @@ pub async fn pool() -> SimPool {
 pub async fn pool_with(config: PoolConfig) -> SimPool {
     SimPool::start(PoolConfig {
         time_scale: 0.0,
-        batch_ms: 5,
+        batch_ms: config.batch_ms.min(5),
         ..config
     })
     .await

@@ -1,0 +1,308 @@
+//! `allowed_operations`, from the tables of `lifecycle`. Lists go on the wire in the reverse of the enum's order.
+
+use std::collections::BTreeSet;
+
+use super::{check, has_feature};
+use crate::db::Db;
+use crate::model::model;
+use crate::value::Value;
+
+/// Computes `allowed_operations` anew.
+pub fn refresh(db: &mut Db, class: &str, reference: &str) {
+    if let Some(value) = computed(db, class, reference) {
+        db.set(class, reference, "allowed_operations", value);
+    }
+}
+
+/// Computes `allowed_operations` of everything that changed since a generation, and of what stands beside it.
+pub fn settle(db: &mut Db, since: u64) {
+    let mut near: BTreeSet<(&'static str, String)> = BTreeSet::new();
+    for (class, reference) in db.changed_since(since) {
+        let this = reference.to_string();
+        let mut device = |vbd: &str| {
+            near.insert(("VDI", db.text("VBD", vbd, "VDI")));
+            near.insert(("VBD", vbd.to_owned()));
+        };
+        match model().classes[*class].name.as_str() {
+            "VM" => {
+                db.members("VM", &this, "VBDs").iter().for_each(|vbd| device(vbd));
+                let vifs = db.members("VM", &this, "VIFs").into_iter();
+                near.extend(vifs.map(|vif| ("VIF", vif)));
+                near.insert(("VM", this));
+            }
+            "VBD" => device(&this),
+            "VIF" => drop(near.insert(("VIF", this))),
+            "VDI" => drop(near.insert(("VDI", this))),
+            "SR" => drop(near.insert(("SR", this))),
+            "PBD" => drop(near.insert(("SR", db.text("PBD", &this, "SR")))),
+            "host" => drop(near.insert(("host", this))),
+            _ => {}
+        }
+    }
+    for (class, reference) in near {
+        refresh(db, class, &reference);
+    }
+}
+
+/// What `allowed_operations` of an object must be now; `None` for classes that have no such field.
+pub fn computed(db: &Db, class: &str, reference: &str) -> Option<Value> {
+    let allowed = match class {
+        "VM" => vm(db, reference),
+        "VBD" => vbd(db, reference),
+        "VIF" => vif(db, reference),
+        "VDI" => vdi(db, reference),
+        "host" => host(db, reference),
+        "SR" => sr(db, reference),
+        _ => return None,
+    };
+    let order = match class {
+        "VM" => "vm_operations",
+        "VBD" => "vbd_operations",
+        "VIF" => "vif_operations",
+        "VDI" => "vdi_operations",
+        "host" => "host_allowed_operations",
+        _ => "storage_operations",
+    };
+    let order = &model().enums[order];
+    let listed = order
+        .iter()
+        .rev()
+        .filter(|operation| allowed.contains(&operation.as_str()));
+    Some(Value::set_of(listed))
+}
+
+fn vm(db: &Db, reference: &str) -> Vec<&'static str> {
+    let flag = |field: &str| db.get("VM", reference, field).bool();
+    let running = db.get("VM", reference, "power_state").str();
+    let candidates: &[&str] = if flag("is_control_domain") {
+        match running {
+            "Running" => {
+                return vec![
+                    "changing_dynamic_range",
+                    "changing_static_range",
+                    "metadata_export",
+                ];
+            }
+            _ => return vec!["changing_dynamic_range", "metadata_export"],
+        }
+    } else if flag("is_a_snapshot") {
+        &[
+            "clone",
+            "copy",
+            "revert",
+            "export",
+            "metadata_export",
+            "destroy",
+            "hard_shutdown",
+        ]
+    } else if flag("is_a_template") {
+        &[
+            "clone",
+            "copy",
+            "provision",
+            "migrate_send",
+            "changing_dynamic_range",
+            "changing_static_range",
+            "changing_shadow_memory",
+            "changing_NVRAM",
+            "export",
+            "metadata_export",
+            "destroy",
+        ]
+    } else {
+        &[
+            "snapshot",
+            "clone",
+            "copy",
+            "checkpoint",
+            "start",
+            "start_on",
+            "pause",
+            "unpause",
+            "clean_shutdown",
+            "clean_reboot",
+            "hard_shutdown",
+            "hard_reboot",
+            "suspend",
+            "resume",
+            "resume_on",
+            "pool_migrate",
+            "migrate_send",
+            "changing_dynamic_range",
+            "changing_static_range",
+            "changing_shadow_memory",
+            "changing_VCPUs_live",
+            "changing_NVRAM",
+            "make_into_template",
+            "export",
+            "metadata_export",
+            "destroy",
+            "create_vtpm",
+            "sysprep",
+        ]
+    };
+    let built_in = flag("is_default_template");
+    let lists = |operation: &str| {
+        let hidden = built_in && matches!(operation, "migrate_send" | "destroy");
+        let needs_tools = operation == "migrate_send" && !has_feature(db, reference, "feature-suspend");
+        !hidden && !needs_tools && check(db, reference, operation).is_ok()
+    };
+    candidates
+        .iter()
+        .copied()
+        .filter(|operation| lists(operation))
+        .collect()
+}
+
+/// Whether the guest lets devices come and go.
+pub fn can_hotplug(db: &Db, vm: &str, field: &str) -> bool {
+    let metrics = db.text("VM", vm, "guest_metrics");
+    db.get("VM", vm, "HVM_boot_policy").str().is_empty()
+        || db.get("VM_guest_metrics", &metrics, field).str() == "yes"
+}
+
+fn vbd(db: &Db, reference: &str) -> Vec<&'static str> {
+    if !db.get("VBD", reference, "current_operations").map().is_empty() {
+        return vec![];
+    }
+    let vm = db.text("VBD", reference, "VM");
+    let is_cd = db.get("VBD", reference, "type").str() == "CD";
+    let media = if db.get("VBD", reference, "empty").bool() {
+        "insert"
+    } else {
+        "eject"
+    };
+    let mut allowed = Vec::new();
+    if is_cd && db.get("VM", &vm, "power_state").str() != "Suspended" {
+        allowed.push(media);
+    }
+    match db.get("VM", &vm, "power_state").str() {
+        "Running" => {
+            let hvm = !db.get("VM", &vm, "HVM_boot_policy").str().is_empty();
+            if (is_cd && hvm) || !can_hotplug(db, &vm, "can_use_hotplug_vbd") {
+                return allowed;
+            }
+            match db.get("VBD", reference, "currently_attached").bool() {
+                true => allowed.extend(["unplug", "unplug_force"]),
+                false => allowed.extend(["attach", "plug"]),
+            }
+        }
+        "Halted" => allowed.push("attach"),
+        _ => {}
+    }
+    allowed
+}
+
+fn vif(db: &Db, reference: &str) -> Vec<&'static str> {
+    let vm = db.text("VIF", reference, "VM");
+    if !db.get("VIF", reference, "current_operations").map().is_empty() {
+        return vec![];
+    }
+    match db.get("VM", &vm, "power_state").str() {
+        "Running" if !can_hotplug(db, &vm, "can_use_hotplug_vif") => vec![],
+        "Running" if db.get("VIF", reference, "currently_attached").bool() => vec!["unplug"],
+        "Running" => vec!["attach", "plug"],
+        "Halted" => vec!["attach"],
+        _ => vec![],
+    }
+}
+
+fn vdi(db: &Db, reference: &str) -> Vec<&'static str> {
+    let current = db.get("VDI", reference, "current_operations").map();
+    if !current.iter().all(|(_, operation)| operation.str() == "copy") {
+        return vec![];
+    }
+    let sr = db.get("VDI", reference, "SR").str();
+    match db.get("SR", sr, "type").str() {
+        "iso" | "udev" => return vec!["clone", "copy", "update", "forget"],
+        _ => {}
+    }
+    if attached(db, reference) {
+        vec!["clone", "snapshot"]
+    } else {
+        vec![
+            "clone",
+            "copy",
+            "resize",
+            "resize_online",
+            "snapshot",
+            "destroy",
+            "forget",
+            "update",
+            "generate_config",
+        ]
+    }
+}
+
+/// Is the disk in use by a running VM?
+pub fn attached(db: &Db, vdi: &str) -> bool {
+    let mut vbds = db.get("VDI", vdi, "VBDs").set().iter();
+    vbds.any(|vbd| db.get("VBD", vbd.str(), "currently_attached").bool())
+}
+
+fn host(db: &Db, reference: &str) -> Vec<&'static str> {
+    let metrics = db.text("host", reference, "metrics");
+    if !db.get("host_metrics", &metrics, "live").bool() {
+        return vec!["power_on"];
+    }
+    let current = db.get("host", reference, "current_operations").map();
+    let removing = current
+        .iter()
+        .any(|(_, op)| ["evacuate", "reboot", "shutdown"].contains(&op.str()));
+    if db.get("host", reference, "enabled").bool() && !removing {
+        vec![
+            "provision",
+            "vm_start",
+            "vm_resume",
+            "vm_migrate",
+            "evacuate",
+            "enable",
+        ]
+    } else if removing {
+        vec!["enable"]
+    } else {
+        vec![
+            "provision",
+            "vm_start",
+            "vm_resume",
+            "vm_migrate",
+            "evacuate",
+            "reboot",
+            "shutdown",
+            "apply_updates",
+            "enable",
+        ]
+    }
+}
+
+fn sr(db: &Db, reference: &str) -> Vec<&'static str> {
+    let mut allowed = vec![
+        "unplug",
+        "plug",
+        "pbd_create",
+        "pbd_destroy",
+        "scan",
+        "update",
+        "vdi_clone",
+    ];
+    let mut pbds = db.get("SR", reference, "PBDs").set().iter();
+    if !pbds.any(|pbd| db.get("PBD", pbd.str(), "currently_attached").bool()) {
+        allowed.extend(["destroy", "forget"]);
+    }
+    if !matches!(db.get("SR", reference, "type").str(), "iso" | "udev") {
+        allowed.extend([
+            "vdi_create",
+            "vdi_destroy",
+            "vdi_resize",
+            "vdi_introduce",
+            "vdi_mirror",
+            "vdi_snapshot",
+            "vdi_set_on_boot",
+            "vdi_enable_cbt",
+            "vdi_disable_cbt",
+            "vdi_data_destroy",
+            "vdi_list_changed_blocks",
+        ]);
+    }
+    allowed
+}
