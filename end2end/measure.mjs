@@ -67,13 +67,17 @@ async function visit() {
 }
 
 const visits = []
+let longest = 0
 for (let round = 0; round < 5; round++) {
   const result = await visit()
+  // What is started after the first look belongs to the visit.
+  await result.page.waitForFunction(() => document.querySelector('.tree__node') !== null)
+  const tasks = await result.page.evaluate(() => new Promise(done => requestIdleCallback(() => done(globalThis.longTasks))))
+  longest = Math.max(longest, ...tasks)
   if (round < 4) await result.page.close()
   visits.push(result)
 }
 const { page, wire, rows } = visits.at(-1)
-const longest = Math.max(0, ...(await page.evaluate(() => globalThis.longTasks)))
 
 // A key in the filter: from the event to the frame after it.
 const keys = await page.evaluate(async () => {
@@ -135,7 +139,8 @@ console.log(`| first contentful paint | ${ms(median(visits.map(visit => visit.pa
 console.log(`| requests; HTTP bytes; WebSocket bytes | ${wire.requests}; ${mb(wire.http)}; ${mb(wire.socket)} |`)
 console.log(`| VM list usable | ${ms(median(visits.map(visit => visit.usable)))} |`)
 console.log(`| rows on the screen | ${rows} |`)
-console.log(`| longest main-thread task | ${ms(longest)} |`)
+// Chromium tells of tasks from 50 ms on.
+console.log(`| longest main-thread task of all visits | ${longest === 0 ? 'under 50 ms' : ms(longest)} |`)
 console.log(`| filter, per key to the next frame: median, max | ${ms(median(keys))}, ${ms(Math.max(...keys))} |`)
 console.log(`| page to page: median, max | ${ms(median(moves))}, ${ms(Math.max(...moves))} |`)
 console.log(`| frame while scrolling: median, max | ${ms(median(frames))}, ${ms(Math.max(...frames))} |`)

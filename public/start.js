@@ -7,4 +7,6 @@ const { default: init, hydrate } = await import('/pkg/xo.js')
 const { memory } = await init({ module_or_path: '/pkg/xo.wasm' })
 // For measurements.
 globalThis.xoMemory = memory
+// In a task of its own: what the browser has ready is shown first.
+await new Promise(done => setTimeout(done))
 hydrate()

@@ -11,6 +11,7 @@ pub mod link_chip;
 pub mod list_page;
 pub mod object_header;
 pub mod object_link;
+pub mod object_list;
 pub mod object_table;
 pub mod palette;
 pub mod power_state;

@@ -22,6 +22,7 @@ use clock::Clock;
 use inventory::Inventory;
 use leptos::prelude::*;
 use preferences::Preferences;
+use std::time::Duration;
 use toasts::Toasts;
 
 /// Handles of everything, cheap to copy into closures.
@@ -71,8 +72,14 @@ impl State {
         Effect::new(move |_| {
             state.preferences.load();
             state.clock.start();
-            client::start(state.phase, state.user);
-            state.inventory.watch();
+            // Not in the same task as bringing the page to life: each alone is short.
+            set_timeout(
+                move || {
+                    client::start(state.phase, state.user);
+                    state.inventory.watch();
+                },
+                Duration::ZERO,
+            );
         });
         state
     }

@@ -7,6 +7,7 @@ pub mod format;
 pub mod icon;
 pub mod inline_edit;
 pub mod keys;
+pub mod later;
 pub mod menu;
 pub mod meter;
 pub mod tabs;

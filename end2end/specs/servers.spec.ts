@@ -4,6 +4,7 @@ test('a server is added, disabled, changed and removed', async ({ app }) => {
   await open(app, '/administration/servers')
   await app.getByRole('button', { name: 'Add a server' }).click()
   const dialog = app.getByRole('dialog', { name: 'Server' })
+  await expect(dialog.getByLabel('Address')).toBeFocused()
   await dialog.getByLabel('Address').fill('127.0.0.1:1')
   await dialog.getByLabel('Password').fill('x')
   await dialog.getByLabel('Label').fill('Nobody home')

@@ -11,7 +11,9 @@ test('the list fills the screen, filters as one types and keeps it in the addres
   await app.reload()
   await expect(filter(app)).toHaveValue('power_state:halted')
   await filter(app).fill('a:')
-  await expect(app.getByText(/Searched as plain text/)).toBeVisible()
+  await expect(app.locator('.filter__error')).toHaveText(/^Searched as plain text: \S+/)
+  await filter(app).fill('power_state:halted')
+  await expect(app.locator('.filter__error')).toHaveText('')
 })
 
 test('a click on a header sorts, a second one turns it round', async ({ app }) => {
@@ -33,6 +35,8 @@ test('a halted VM starts and a running one stops, live', async ({ app }) => {
   await expect(state).toHaveText('Running')
   await app.getByRole('button', { name: 'More actions' }).click()
   await app.getByRole('button', { name: /Force stop/ }).click()
+  // Enter must not destroy anything by accident.
+  await expect(app.getByRole('dialog').getByRole('button', { name: 'Cancel' })).toBeFocused()
   await app.getByRole('dialog').getByRole('button', { name: 'Force stop' }).click()
   await expect(state).toHaveText('Halted')
 })
@@ -49,14 +53,67 @@ test('many VMs are started together, with one result', async ({ app }) => {
   await expect(app.locator('.drawer .task__name').filter({ hasText: /^Start / })).toHaveCount(3)
 })
 
-test('names with markup are text', async ({ app }) => {
-  await openVm(app, 'power_state:halted')
+test('names and tags with markup are text, wherever they are shown', async ({ app }) => {
+  // Without other tags: a row has room for a few.
+  await openVm(app, 'power_state:halted !tags?')
   const hostile = '<img src=x onerror="document.title=1">'
+  const tag = '<b title="x">bold</b>'
   await app.getByRole('heading', { level: 1 }).getByRole('button').click()
   await app.getByRole('textbox', { name: 'name' }).fill(hostile)
   await app.keyboard.press('Enter')
   await expect(app.getByRole('heading', { level: 1 })).toContainText(hostile)
-  await expect(app.locator('img')).toHaveCount(0)
+  await app.getByRole('button', { name: 'Tag', exact: true }).click()
+  await app.getByLabel('New tag').fill(tag)
+  await app.keyboard.press('Enter')
+  await expect(app.locator('.object-head .tag').filter({ hasText: tag })).toBeVisible()
+  await app.getByRole('button', { name: 'More actions' }).click()
+  await app.getByRole('button', { name: /^Delete/ }).click()
+  await expect(app.getByRole('dialog').getByRole('heading', { level: 3 })).toHaveText(`Delete ${hostile}?`)
+  await app.keyboard.press('Escape')
+  await open(app, '/vms?s=onerror')
+  await expect(rows(app)).toHaveCount(1)
+  await expect(rows(app).locator('.table__link')).toHaveText(hostile)
+  await expect(rows(app).getByRole('checkbox', { name: `Select ${hostile}` })).toBeVisible()
+  await expect(rows(app).locator('.tag')).toHaveText(tag)
+  await expect(rows(app).locator('.tags')).toHaveAttribute('title', tag)
+  await app.getByLabel('Find in the tree').fill('onerror')
+  await expect(app.locator('.tree__name').filter({ hasText: hostile })).toBeVisible()
+  await app.keyboard.press('Control+k')
+  await app.getByRole('combobox').fill('onerror')
+  await expect(app.getByRole('option').first()).toContainText(hostile)
+  await expect(app.locator('main img, main b, .tree img, dialog img')).toHaveCount(0)
+  expect(await app.title()).not.toBe('1')
+})
+
+test('actions leave out what the filter hides, and say so', async ({ app }) => {
+  await open(app, '/vms?s=power_state%3Ahalted')
+  const bar = app.getByRole('toolbar')
+  await rows(app).getByRole('checkbox').nth(0).click()
+  await rows(app).getByRole('checkbox').nth(1).click()
+  await expect(bar).toContainText('2 VMs selected')
+  const name = await rows(app).first().locator('.table__link').innerText()
+  await filter(app).fill(`"${name}" power_state:halted`)
+  await expect(rows(app)).toHaveCount(1)
+  await expect(bar).toContainText('1 VM selected')
+  await expect(bar).toContainText('1 more not shown by the filter: left out')
+  await filter(app).fill('power_state:running')
+  await expect(bar).toContainText('0 VMs selected')
+  await expect(bar.getByRole('button', { name: /^Start/ })).toBeDisabled()
+})
+
+test('a row keeps its focus while the list scrolls under it, and gives it to the list when it leaves', async ({ app }) => {
+  await open(app, '/vms')
+  const region = app.locator('.table-scroll')
+  const link = rows(app).nth(2).locator('.table__link')
+  const name = await link.innerText()
+  const to = (top: number) => region.evaluate((region, top) => region.scrollTo(0, top), top)
+  await link.focus()
+  await to(200)
+  await expect.poll(() => rows(app).first().getAttribute('aria-rowindex')).toBe('2')
+  expect(await app.evaluate(() => document.activeElement?.textContent)).toBe(name)
+  await to(4000)
+  await expect.poll(async () => Number(await rows(app).first().getAttribute('aria-rowindex'))).toBeGreaterThan(100)
+  await expect(region).toBeFocused()
 })
 
 test('tags come and go', async ({ app }) => {

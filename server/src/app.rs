@@ -62,9 +62,8 @@ pub struct FirstAdmin {
 impl App {
     /// Opens what is kept in the data directory; starts nothing.
     pub async fn build(config: Config) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
-        std::fs::create_dir_all(&config.data_dir)
+        make_folder(&config.data_dir)
             .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
-        restrict(&config.data_dir)?;
         let backend = Embedded::open(&config.data_dir.join("xo.redb"))?;
         Self::with_backend(config, Limits::default(), Arc::new(backend)).await
     }
@@ -172,11 +171,17 @@ impl App {
     }
 }
 
-/// Only we read the data directory.
-fn restrict(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-        .with_context(|| format!("the permissions of {} cannot be set", folder.display()))
+/// Only we read a data directory that we make. One that is there stays as it is: it may be somebody's home,
+/// and what we write into it is closed to others in any case.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
 /// Makes the first administrator of an empty store. There is no well-known password.

@@ -168,7 +168,11 @@ impl Settings {
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
-            admin_email: self.admin_email.unwrap_or_else(|| "admin@admin.net".to_owned()),
+            // Nobody could sign in without a name.
+            admin_email: self
+                .admin_email
+                .filter(|email| !email.trim().is_empty())
+                .unwrap_or_else(|| "admin@admin.net".to_owned()),
             admin_password: self.admin_password,
             first_servers: self.first_servers.unwrap_or_default(),
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
@@ -225,6 +229,8 @@ mod tests {
             (config.listen.port(), config.admin_email.as_str()),
             (80, "me@example.net")
         );
+        let nameless: Settings = toml::from_str("admin_email = \" \"").expect("valid");
+        assert_eq!(nameless.into_config().admin_email, "admin@admin.net");
         let proxies: Settings = toml::from_str("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").expect("valid");
         assert_eq!(proxies.into_config().trusted_proxies.len(), 2);
         toml::from_str::<Settings>("trusted_proxies = [\"proxy\"]").expect_err("no address");

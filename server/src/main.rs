@@ -7,7 +7,7 @@ use server::{
     config::{Config, LogFormat, Settings},
     http,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{env::VarError, path::PathBuf, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -49,10 +49,8 @@ struct Serve {
 impl Serve {
     fn into_config(self) -> anyhow::Result<Config> {
         let mut settings = self.settings;
-        settings.admin_password = std::env::var("XO_ADMIN_PASSWORD").ok();
-        let servers = std::env::var("XO_FIRST_SERVERS")
-            .ok()
-            .filter(|servers| !servers.is_empty());
+        settings.admin_password = variable("XO_ADMIN_PASSWORD")?;
+        let servers = variable("XO_FIRST_SERVERS")?;
         settings.first_servers = servers.map(|servers| servers.split(',').map(str::to_owned).collect());
         // Set by `cargo leptos watch`, which builds the client and starts the server.
         let watched = Settings {
@@ -68,6 +66,16 @@ impl Serve {
         }
         .or(watched)
         .into_config())
+    }
+}
+
+/// A variable that says something. Text that cannot be read is not the same as none: a password of the
+/// operator's choice must not be replaced by a generated one in silence.
+fn variable(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => anyhow::bail!("{name} is not UTF-8"),
     }
 }
 

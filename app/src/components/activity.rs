@@ -68,8 +68,8 @@ pub fn Activity(id: Memo<String>, object: Object) -> impl IntoView {
                                     <strong>{message_words(&name)}</strong>
                                     <span class="muted line__body">{body}</span>
                                 </div>
-                                <span class="line__when">
-                                    {format::absolute(time)} " · " {move || format::ago(state.clock.now.get(), time)}
+                                <span class="line__when" title=format::absolute(time)>
+                                    {format::local(time)} " · " {move || format::ago(state.clock.now.get(), time)}
                                 </span>
                             </div>
                         }

@@ -1,12 +1,13 @@
-//! What can be done to the chosen VMs: each action says how many of them it would touch.
+//! What can be done to the chosen VMs: each action says how many of them it would touch. Those that the
+//! filter hides are left out, and that is said.
 
 use super::vm_actions::VmAction;
 use crate::{
     model::light::LightVm,
-    state::{class::Row, selection::Selection, use_state},
+    state::{class::Row, list::List, selection::Selection, use_state},
     ui::{
         button::{Button, Kind},
-        format::plural,
+        format::{self, plural},
         icon::{Glyph, Icon},
     },
 };
@@ -23,26 +24,42 @@ const OFFERED: [VmAction; 6] = [
 ];
 
 #[component]
-pub fn BulkBar(selection: Selection) -> impl IntoView {
+pub fn BulkBar(list: List<LightVm>, selection: Selection) -> impl IntoView {
     let state = use_state();
-    let vms = state.inventory.vms;
     let chosen = Memo::new_with_compare(
         move |_| {
-            vms.track();
             selection.ids.with(|ids| {
-                ids.iter()
-                    .filter_map(|id| vms.get_untracked(id))
-                    .collect::<Vec<_>>()
+                if ids.is_empty() {
+                    return Vec::new();
+                }
+                list.rows.with(|rows| {
+                    rows.iter()
+                        .filter(|row| ids.contains(&row.id))
+                        .cloned()
+                        .collect::<Vec<_>>()
+                })
             })
         },
         |_, _| true,
     );
+    let hidden = move || selection.ids.with(|ids| ids.len()) - chosen.with(Vec::len);
     let any = Memo::new(move |_| selection.ids.with(|ids| !ids.is_empty()));
     view! {
         <Show when=move || any.get()>
             <div class="bulk" role="toolbar" aria-label="Actions on the selected VMs">
                 <span class="bulk__count" role="status">
                     {move || format!("{} selected", plural(chosen.with(Vec::len), "VM"))}
+                    {move || {
+                        let hidden = hidden();
+                        (hidden > 0)
+                            .then(|| {
+                                view! {
+                                    <span class="bulk__hidden">
+                                        {format!("{} more not shown by the filter: left out", format::count(hidden))}
+                                    </span>
+                                }
+                            })
+                    }}
                 </span>
                 {OFFERED
                     .into_iter()

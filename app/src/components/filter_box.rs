@@ -8,11 +8,11 @@ use leptos::prelude::*;
 use std::sync::Arc;
 
 /// A term that a click adds or removes, with how many rows it would leave.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chip {
-    pub label: String,
-    pub term: String,
-    pub count: Option<usize>,
+    pub label: &'static str,
+    pub term: &'static str,
+    pub count: usize,
 }
 
 /// What the text means; a text that can not be read is searched for as it stands.
@@ -70,22 +70,22 @@ pub fn FilterBox(
                 <kbd class="filter__key" aria-hidden="true">"/"</kbd>
             </div>
             <div class="filter__chips" role="group" aria-label="Quick filters">
-                <For each=move || chips.get() key=|chip| chip.clone() let:chip>
+                <For each=move || chips.get() key=|chip| chip.term let:chip>
                     {
-                        let term = chip.term.clone();
-                        let pressed = {
-                            let term = term.clone();
-                            Memo::new(move |_| text.with(|text| has_term(text, &term)))
-                        };
+                        let term = chip.term;
+                        let pressed = Memo::new(move |_| text.with(|text| has_term(text, term)));
+                        let number = Memo::new(move |_| {
+                            chips.with(|chips| chips.iter().find(|chip| chip.term == term).map_or(0, |chip| chip.count))
+                        });
                         view! {
                             <button
                                 type="button"
                                 class="chip"
                                 aria-pressed=move || pressed.get().to_string()
-                                on:click=move |_| text.update(|text| *text = toggle_term(text, &term))
+                                on:click=move |_| text.update(|text| *text = toggle_term(text, term))
                             >
                                 {chip.label}
-                                {chip.count.map(|count| view! { <span class="chip__count">{crate::ui::format::count(count)}</span> })}
+                                <span class="chip__count">{move || crate::ui::format::count(number.get())}</span>
                             </button>
                         }
                     }

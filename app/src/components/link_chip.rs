@@ -22,7 +22,7 @@ pub enum Health {
 }
 
 impl Health {
-    fn class(self) -> &'static str {
+    pub fn class(self) -> &'static str {
         match self {
             Health::Good => "dot dot--good",
             Health::Idle => "dot dot--idle",

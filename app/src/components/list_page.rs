@@ -1,6 +1,6 @@
 //! What every list page has: its filter and order kept in the address, and `/` to the search box.
 
-use super::object_table::Order;
+use super::object_table::{Column, Order};
 use crate::ui::keys::{focus, plain_key};
 use leptos::{ev, prelude::*};
 use leptos_router::{
@@ -15,18 +15,19 @@ pub struct Address {
     pub order: RwSignal<Order>,
 }
 
-/// `keys` are the sortable columns; the first is the order without a choice.
-pub fn address(keys: &'static [&'static str]) -> Address {
+/// The first column is the order without a choice.
+pub fn address<T>(columns: &'static [Column<T>]) -> Address {
     let query = use_query_map();
     let location = use_location();
-    let first = keys.first().copied().unwrap_or("name_label");
+    let first = columns.first().map_or("name_label", |column| column.key);
     let read = move || {
         query.with(|query| {
             let text = query.get("s").unwrap_or_default();
             let key = query
                 .get("sort")
-                .and_then(|wanted| keys.iter().find(|key| **key == wanted))
-                .copied();
+                .and_then(|wanted| columns.iter().find(|column| column.key == wanted))
+                .filter(|column| column.compare.is_some())
+                .map(|column| column.key);
             (
                 text,
                 Order {

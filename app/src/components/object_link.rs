@@ -8,17 +8,6 @@ use crate::{
 };
 use leptos::prelude::*;
 
-/// The name cell of a table. A plain link: the router follows it, and it costs nothing to draw.
-#[component]
-pub fn NameLink(route: Route, #[prop(into)] name: String) -> impl IntoView {
-    let name = if name.is_empty() {
-        "Without a name".to_owned()
-    } else {
-        name
-    };
-    view! { <a href=route.path() class="table__link">{name}</a> }
-}
-
 #[component]
 pub fn PoolLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -> impl IntoView {
     let pools = use_state().inventory.pools;
@@ -26,7 +15,7 @@ pub fn PoolLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -
     view! {
         <a href=href class="object-link">
             {icon.then(|| view! { <Glyph icon=Icon::Pool /> })}
-            <span>{move || pools.get(&id).map_or_else(|| "Unknown pool".to_owned(), |pool| pool.name_label.clone())}</span>
+            <span>{move || pools.get(&id).map_or_else(|| "Unknown pool".to_owned(), |pool| pool.shown_name())}</span>
         </a>
     }
 }
@@ -38,7 +27,7 @@ pub fn HostLink(#[prop(into)] id: String, #[prop(default = false)] icon: bool) -
     view! {
         <a href=href class="object-link">
             {icon.then(|| view! { <Glyph icon=Icon::Host /> })}
-            <span>{move || hosts.get(&id).map_or_else(|| "Unknown host".to_owned(), |host| host.name_label.clone())}</span>
+            <span>{move || hosts.get(&id).map_or_else(|| "Unknown host".to_owned(), |host| host.shown_name())}</span>
         </a>
     }
 }
@@ -53,7 +42,7 @@ pub fn AnyLink(#[prop(into)] id: String) -> impl IntoView {
             return view! {
                 <a href=Route::Vm(id.clone()).path() class="object-link">
                     <PowerIcon power=Power::of(&vm.power_state) />
-                    <span>{vm.name_label.clone()}</span>
+                    <span>{vm.shown_name()}</span>
                 </a>
             }
             .into_any();

@@ -1,9 +1,14 @@
 //! A virtualised table of light rows: sticky header, sort by click, selection, keyboard.
 
+pub mod cell;
+mod painter;
+
 use crate::{
     state::{
-        class::{Class, Id, Light, Row},
+        State,
+        class::{Id, Light, Row},
         list::{Compare, List},
+        rows::Places,
         selection::Selection,
         use_state,
     },
@@ -13,24 +18,35 @@ use crate::{
         virtual_window::{reveal, visible_rows},
     },
 };
+use cell::Cell;
 use leptos::{ev, html, prelude::*};
 use leptos_router::hooks::use_navigate;
+use painter::{Look, Painter};
 use std::sync::Arc;
+use wasm_bindgen::JsCast;
 
 /// Height of a row and of the header, px; style/table.scss has the same figures.
 const ROW: f64 = 32.0;
 const HEADER: f64 = 32.0;
+/// `aria-rowindex` of the first row: the header is row 1.
+const FIRST_ROW: usize = 2;
 
 pub struct Column<T: 'static> {
     /// Name in the address and in the filter language.
     pub key: &'static str,
     pub title: &'static str,
-    /// CSS width; empty for the rest of the room.
-    pub width: &'static str,
+    /// Its share of the width, as a style.
+    pub style: &'static str,
     /// Extra classes: `num` for figures, `wide` and `medium` for what narrow screens leave out.
     pub class: &'static str,
     pub compare: Option<Compare<T>>,
-    pub cell: fn(&Arc<Row<T>>) -> AnyView,
+    pub cell: fn(&Row<T>, &Around<'_>) -> Cell,
+}
+
+/// What a cell may need beside its row. What it reads of the state is followed.
+pub struct Around<'a> {
+    pub state: State,
+    pub places: &'a Places,
 }
 
 /// Sort column (key) and direction.
@@ -42,35 +58,71 @@ pub struct Order {
 
 #[component]
 pub fn ObjectTable<T: Light>(
-    class: Class<T>,
     list: List<T>,
     columns: &'static [Column<T>],
     order: RwSignal<Order>,
     href: fn(&str) -> String,
-    #[prop(optional)] selection: Option<Selection>,
+    selection: Option<Selection>,
     #[prop(into)] label: String,
     /// Said when nothing passes the filter, or when there is nothing at all.
     empty: ViewFn,
 ) -> impl IntoView {
     let state = use_state();
     let container: NodeRef<html::Div> = NodeRef::new();
-    let total = Signal::derive(move || list.rows.with(|rows| rows.len()));
-    let window = visible_rows(container, ROW, total);
+    let body: NodeRef<html::Tbody> = NodeRef::new();
+    let total = list.shown;
+    let window = visible_rows(container, ROW, total.into());
     let cursor = RwSignal::new(None::<usize>);
+    let id_at = move |at: usize| {
+        list.rows
+            .with_untracked(|rows| rows.get(at).map(|row| row.id.clone()))
+    };
     let ids = move || {
         list.rows
             .with_untracked(|rows| rows.iter().map(|row| row.id.clone()).collect::<Vec<Id>>())
     };
-    let shown = move || {
+    Effect::new(move |painter: Option<Painter>| {
+        let mut painter = painter.unwrap_or_default();
+        let Some(body) = body.get() else { return painter };
         let range = window.get();
-        list.rows.with(|rows| {
-            let end = range.end.min(rows.len());
-            rows[range.start.min(end)..end].to_vec()
-        })
+        let marked = cursor.get();
+        state.inventory.places.with(|places| {
+            list.rows.with(|rows| {
+                let around = Around { state, places };
+                let range = range.start.min(rows.len())..range.end.min(rows.len());
+                let above = range.start as f64 * ROW;
+                let below = (rows.len() - range.end) as f64 * ROW;
+                let look = |(at, row): (usize, &Arc<Row<T>>)| Look {
+                    id: row.id.clone(),
+                    at,
+                    cursor: marked == Some(at),
+                    chosen: selection.map(|chosen| (chosen.contains(&row.id), row.light.name().to_owned())),
+                    cells: columns.iter().map(|column| (column.cell)(row, &around)).collect(),
+                };
+                let looks = range.clone().zip(&rows[range]).map(look).collect();
+                painter.paint(
+                    &body,
+                    columns.iter().map(|column| (column.class, column.style)),
+                    looks,
+                    above,
+                    below,
+                );
+            });
+        });
+        painter
+    });
+    // One handler for all boxes.
+    let choose = move |event: ev::MouseEvent| {
+        let Some(selection) = selection else { return };
+        let row = event
+            .target()
+            .and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok())
+            .and_then(|input| input.closest("tr").ok().flatten())
+            .and_then(|row| row.get_attribute("aria-rowindex")?.parse::<usize>().ok());
+        if let Some(id) = row.and_then(|row| id_at(row.checked_sub(FIRST_ROW)?)) {
+            selection.toggle(&id, event.shift_key(), ids);
+        }
     };
-    let spacer = move |rows: usize| format!("height:{}px", rows as f64 * ROW);
-    let before = move || spacer(window.get().start.min(total.get()));
-    let after = move || spacer(total.get().saturating_sub(window.get().end));
 
     let navigate = use_navigate();
     let keys = window_event_listener(ev::keydown, move |event| {
@@ -84,10 +136,8 @@ pub fn ObjectTable<T: Light>(
             "j" | "ArrowDown" => cursor.set(Some(at.map_or(0, |at| (at + 1).min(number - 1)))),
             "k" | "ArrowUp" => cursor.set(Some(at.map_or(0, |at| at.saturating_sub(1)))),
             "x" => {
-                if let (Some(selection), Some(at)) = (selection, at)
-                    && let Some(id) = ids().get(at)
-                {
-                    selection.toggle(id, false, &[]);
+                if let (Some(selection), Some(id)) = (selection, at.and_then(id_at)) {
+                    selection.toggle(&id, false, ids);
                 }
                 return;
             }
@@ -96,10 +146,8 @@ pub fn ObjectTable<T: Light>(
                 let focused = document()
                     .active_element()
                     .is_some_and(|element| element.tag_name() != "BODY");
-                if let (Some(at), false) = (at, focused)
-                    && let Some(id) = ids().get(at)
-                {
-                    navigate(&href(id), Default::default());
+                if let (Some(id), false) = (at.and_then(id_at), focused) {
+                    navigate(&href(&id), Default::default());
                 }
                 return;
             }
@@ -121,33 +169,24 @@ pub fn ObjectTable<T: Light>(
 
     let all_selected = move || {
         selection.is_some_and(|selection| {
-            let chosen = selection.ids.with(|ids| ids.len());
-            chosen > 0
-                && list
-                    .rows
-                    .with(|rows| rows.len() <= chosen && rows.iter().all(|row| selection.contains(&row.id)))
+            selection.ids.with(|chosen| {
+                !chosen.is_empty()
+                    && list.rows.with(|rows| {
+                        rows.len() <= chosen.len() && rows.iter().all(|row| chosen.contains(&row.id))
+                    })
+            })
         })
     };
     let region = label.clone();
     view! {
         <div class="table-scroll" node_ref=container tabindex="0" role="region" aria-label=region>
-            <table class="table" aria-label=label aria-rowcount=move || (total.get() + 1).to_string()>
-                <colgroup>
-                    {selection.map(|_| view! { <col style="width:36px" /> })}
-                    {columns
-                        .iter()
-                        .map(|column| {
-                            let width = if column.width.is_empty() { String::new() } else { format!("width:{}", column.width) };
-                            view! { <col class=column.class style=width /> }
-                        })
-                        .collect_view()}
-                </colgroup>
-                <thead>
-                    <tr aria-rowindex="1">
+            <table class="table" role="table" aria-label=label aria-rowcount=move || (total.get() + 1).to_string()>
+                <thead role="rowgroup">
+                    <tr role="row" aria-rowindex="1">
                         {selection
                             .map(|selection| {
                                 view! {
-                                    <th class="table__select" scope="col">
+                                    <th class="table__select" role="columnheader" scope="col">
                                         <input
                                             type="checkbox"
                                             aria-label="Select all that the filter shows"
@@ -166,42 +205,7 @@ pub fn ObjectTable<T: Light>(
                         {columns.iter().map(|column| header(column, order)).collect_view()}
                     </tr>
                 </thead>
-                <tbody>
-                    // One cell only: a span over columns that narrow screens hide would bring them back.
-                    <tr class="table__spacer" aria-hidden="true">
-                        <td style=before></td>
-                    </tr>
-                    <ForEnumerate
-                        each=shown
-                        key=|row| row.id.clone()
-                        children=move |index, row| {
-                            let at = move || window.with(|window| window.start) + index.get();
-                            let id = row.id.clone();
-                            let signal = class.signal(&id).unwrap_or_else(|| ArcRwSignal::new(row));
-                            view! {
-                                <tr
-                                    aria-rowindex=move || (at() + 2).to_string()
-                                    class:table__row--cursor=move || cursor.get().is_some_and(|cursor| cursor == at())
-                                    class:table__row--selected=move || {
-                                        selection.is_some_and(|selection| selection.contains(&id))
-                                    }
-                                >
-                                    {selection.map(|selection| select_cell(selection, signal.clone(), id.clone(), ids))}
-                                    {move || {
-                                        let row = signal.get();
-                                        columns
-                                            .iter()
-                                            .map(|column| view! { <td class=column.class>{(column.cell)(&row)}</td> })
-                                            .collect_view()
-                                    }}
-                                </tr>
-                            }
-                        }
-                    />
-                    <tr class="table__spacer" aria-hidden="true">
-                        <td style=after></td>
-                    </tr>
-                </tbody>
+                <tbody role="rowgroup" node_ref=body on:click=choose></tbody>
             </table>
             <Show when=move || !state.inventory.ready.get() && total.get() == 0>
                 <div class="table-skeleton" aria-hidden="true">
@@ -218,40 +222,16 @@ pub fn ObjectTable<T: Light>(
     }
 }
 
-fn select_cell<T: Light>(
-    selection: Selection,
-    signal: ArcRwSignal<Arc<Row<T>>>,
-    id: Id,
-    ids: impl Fn() -> Vec<Id> + Copy + 'static,
-) -> impl IntoView {
-    let checked = {
-        let id = id.clone();
-        move || selection.contains(&id)
-    };
-    view! {
-        <td class="table__select">
-            <input
-                type="checkbox"
-                aria-label=move || format!("Select {}", signal.with(|row| row.light.name().to_owned()))
-                prop:checked=checked
-                on:click=move |event| {
-                    selection.toggle(&id, event.shift_key(), &if event.shift_key() { ids() } else { Vec::new() });
-                }
-            />
-        </td>
-    }
-}
-
 fn header<T>(column: &'static Column<T>, order: RwSignal<Order>) -> AnyView {
     let class = format!("table__head {}", column.class);
     if column.compare.is_none() {
-        return view! { <th scope="col" class=class><span class="table__title">{column.title}</span></th> }
+        return view! { <th role="columnheader" scope="col" class=class style=column.style><span class="table__title">{column.title}</span></th> }
             .into_any();
     }
     let current = move || order.with(|order| (order.key == column.key).then_some(order.descending));
     let direction = move || current().map(|descending| if descending { "descending" } else { "ascending" });
     view! {
-        <th scope="col" class=class aria-sort=direction>
+        <th role="columnheader" scope="col" class=class style=column.style aria-sort=direction>
             <button
                 type="button"
                 class="table__title"

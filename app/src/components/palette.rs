@@ -227,7 +227,7 @@ fn search(state: State, text: &str) -> Vec<Entry> {
             found.push((
                 rank,
                 go(
-                    pool.name_label.clone(),
+                    pool.shown_name(),
                     "Pool",
                     Icon::Pool,
                     Route::Pool(pool.id.to_string()),
@@ -240,7 +240,7 @@ fn search(state: State, text: &str) -> Vec<Entry> {
             found.push((
                 rank,
                 go(
-                    host.name_label.clone(),
+                    host.shown_name(),
                     "Host",
                     Icon::Host,
                     Route::Host(host.id.to_string()),
@@ -255,12 +255,7 @@ fn search(state: State, text: &str) -> Vec<Entry> {
         .collect();
     named.sort_by(|a, b| (a.0, &a.1.name_key).cmp(&(b.0, &b.1.name_key)));
     found.extend(named.into_iter().take(SHOWN).map(|(rank, vm)| {
-        let mut entry = go(
-            vm.name_label.clone(),
-            "VM",
-            Icon::Vm,
-            Route::Vm(vm.id.to_string()),
-        );
+        let mut entry = go(vm.shown_name(), "VM", Icon::Vm, Route::Vm(vm.id.to_string()));
         entry.glyph = Err(Power::of(&vm.power_state));
         (rank, entry)
     }));

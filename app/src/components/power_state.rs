@@ -22,7 +22,7 @@ impl Power {
         }
     }
 
-    fn class(self) -> &'static str {
+    pub fn class(self) -> &'static str {
         match self {
             Power::Running => "power power--running",
             Power::Halted => "power power--halted",
@@ -33,7 +33,7 @@ impl Power {
     }
 
     /// Filled shapes, told apart without colour: triangle, square, two bars, moon, dashed ring.
-    fn path(self) -> &'static str {
+    pub fn path(self) -> &'static str {
         match self {
             Power::Running => "M4.500 2.600v10.800L13 8Z",
             Power::Halted => "M4 4h8v8H4Z",

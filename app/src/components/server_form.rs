@@ -204,6 +204,8 @@ pub fn ServerForm(editing: RwSignal<Option<Editing>>, on_done: Callback<()>) -> 
                         })
                         .collect_view()}
                 </fieldset>
+                // What makes Enter in a field save; the button to press says why it can not.
+                <button type="submit" hidden></button>
                 <footer class="dialog__foot">
                     <Button label="Cancel" on_press=move || open.set(false) />
                     {move || {

@@ -1,4 +1,4 @@
-//! Tags: a short list in tables, and one that can be changed on object pages.
+//! The tags of an object, which can be changed on its page.
 
 use crate::{
     rpc::methods::{Tag, TagAdd, TagRemove},
@@ -6,16 +6,6 @@ use crate::{
     ui::icon::{Glyph, Icon},
 };
 use leptos::{ev::KeyboardEvent, html, prelude::*};
-
-#[component]
-pub fn TagList(tags: Vec<String>) -> impl IntoView {
-    let title = tags.join(", ");
-    view! {
-        <span class="tags" title=title>
-            {tags.into_iter().take(3).map(|tag| view! { <span class="tag">{tag}</span> }).collect_view()}
-        </span>
-    }
-}
 
 #[component]
 pub fn TagEditor(#[prop(into)] id: Signal<String>, #[prop(into)] tags: Signal<Vec<String>>) -> impl IntoView {

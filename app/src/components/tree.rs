@@ -49,9 +49,9 @@ pub fn Tree() -> impl IntoView {
     let nodes: RwSignal<Arc<Vec<Node>>> = RwSignal::new(Arc::default());
     let waiting = StoredValue::new(false);
     Effect::new(move |_| {
-        inventory.vms.track();
-        inventory.hosts.track();
-        inventory.pools.track();
+        inventory.vms.track_structure();
+        inventory.hosts.track_structure();
+        inventory.pools.track_structure();
         // Unfolding each chunk of the first snapshot would be work for nothing.
         if !inventory.ready.get() {
             return;
@@ -147,9 +147,9 @@ fn NodeView(node: Node, pathname: Memo<String>) -> impl IntoView {
         let id = id.clone();
         move || {
             let name = match node.kind {
-                Kind::Pool => inventory.pools.get(&id).map(|row| row.name_label.clone()),
-                Kind::Host => inventory.hosts.get(&id).map(|row| row.name_label.clone()),
-                Kind::Vm => inventory.vms.get(&id).map(|row| row.name_label.clone()),
+                Kind::Pool => inventory.pools.get(&id).map(|row| row.shown_name()),
+                Kind::Host => inventory.hosts.get(&id).map(|row| row.shown_name()),
+                Kind::Vm => inventory.vms.get(&id).map(|row| row.shown_name()),
             };
             name.unwrap_or_default()
         }
@@ -212,15 +212,15 @@ fn flatten(state: State, filter: &str) -> Vec<Node> {
     let toggled = state.preferences.folded.get_untracked();
     let vms = inventory.vms.all();
     let fold_hosts = vms.len() > FOLD_ABOVE;
-    let mut by_container: FxHashMap<String, Vec<Arc<Row<LightVm>>>> = FxHashMap::default();
-    let mut counts: FxHashMap<String, usize> = FxHashMap::default();
-    for vm in vms {
-        *counts.entry(vm.container.clone()).or_default() += 1;
+    let mut by_container: FxHashMap<&str, Vec<&Arc<Row<LightVm>>>> = FxHashMap::default();
+    let mut counts: FxHashMap<&str, usize> = FxHashMap::default();
+    for vm in &vms {
+        *counts.entry(&vm.container).or_default() += 1;
         if vm.container != vm.pool {
-            *counts.entry(vm.pool.clone()).or_default() += 1;
+            *counts.entry(&vm.pool).or_default() += 1;
         }
         if !searching || vm.haystack.contains(&wanted) {
-            by_container.entry(vm.container.clone()).or_default().push(vm);
+            by_container.entry(&vm.container).or_default().push(vm);
         }
     }
     let mut pools = inventory.pools.all();
@@ -230,7 +230,7 @@ fn flatten(state: State, filter: &str) -> Vec<Node> {
     let is_open =
         |id: &str, by_default: bool| searching || (toggled.iter().any(|other| other == id) != by_default);
     let mut nodes = Vec::new();
-    let push_vms = |nodes: &mut Vec<Node>, vms: Option<Vec<Arc<Row<LightVm>>>>, depth: u8| {
+    let push_vms = |nodes: &mut Vec<Node>, vms: Option<Vec<&Arc<Row<LightVm>>>>, depth: u8| {
         let mut vms = vms.unwrap_or_default();
         vms.sort_by(|a, b| a.name_key.cmp(&b.name_key));
         nodes.extend(vms.into_iter().map(|vm| Node {

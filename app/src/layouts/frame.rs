@@ -16,6 +16,7 @@ use crate::{
     ui::{
         format::count,
         icon::{Glyph, Icon},
+        later::Later,
     },
 };
 use leptos::prelude::*;
@@ -46,10 +47,14 @@ pub fn Frame(children: Children) -> impl IntoView {
                 {children()}
             </main>
         </div>
-        <TaskDrawer />
-        <ToastStack />
-        <Palette />
-        <Help />
+        <Later>
+            <TaskDrawer />
+            <ToastStack />
+        </Later>
+        <Later>
+            <Palette />
+            <Help />
+        </Later>
     }
 }
 

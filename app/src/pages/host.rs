@@ -40,7 +40,7 @@ pub fn HostPage() -> impl IntoView {
     let name = Memo::new(move |_| row.get().map(|row| row.name_label.clone()).unwrap_or_default());
     let tags = Memo::new(move |_| row.get().map(|row| row.tags.clone()).unwrap_or_default());
     let vms = Memo::new(move |_| {
-        inventory.vms.track();
+        inventory.vms.track_structure();
         let id = id.get();
         inventory.vms.all().iter().filter(|vm| vm.container == id).count()
     });

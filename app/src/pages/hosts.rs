@@ -2,22 +2,15 @@
 
 use crate::{
     components::{
-        filter_box::{FilterBox, meaning},
-        list_page::{ListHead, address},
-        object_link::{NameLink, PoolLink},
-        object_table::{Column, ObjectTable},
+        object_list::{Listing, ObjectList},
+        object_table::{Column, cell::Cell},
         power_state::PowerState,
-        tags::TagList,
-        vm_table::Uptime,
+        vm_table::{pool_cell, uptime_cell},
     },
     model::light::LightHost,
     routes::Route,
-    state::{
-        class::Row,
-        list::{self, Sort},
-        use_state,
-    },
-    ui::{empty::Empty, format, meter::Meter},
+    state::{class::Row, list::Within, use_state},
+    ui::{empty::Empty, format},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -35,112 +28,102 @@ const COLUMNS: &[Column<LightHost>] = &[
     Column {
         key: "name_label",
         title: "Name",
-        width: "",
+        style: "flex:1 0 140px",
         class: "name",
         compare: Some(|a, b, _| a.name_key.cmp(&b.name_key)),
-        cell: |host| {
-            view! { <NameLink route=Route::Host(host.light.id.clone()) name=host.name_label.clone() /> }
-                .into_any()
-        },
+        cell: |host, _| Cell::name(Route::Host(host.light.id.clone()).path(), &host.name_label),
     },
     Column {
         key: "power_state",
         title: "State",
-        width: "210px",
+        style: "flex:0 1 200px",
         class: "state",
         compare: Some(|a, b, _| b.power_state.cmp(&a.power_state)),
-        cell: |host| view! { <HostState host=host.clone() /> }.into_any(),
+        cell: |host, _| Cell::power(&host.power_state, &host.operation, note(host)),
     },
     Column {
         key: "$pool",
         title: "Pool",
-        width: "14%",
+        style: "flex:0 1 11%",
         class: "medium",
         compare: Some(|a, b, places| places.name(&a.pool).cmp(places.name(&b.pool))),
-        cell: |host| view! { <PoolLink id=host.pool.clone() /> }.into_any(),
+        cell: |host, around| pool_cell(&host.pool, around),
     },
     Column {
         key: "address",
         title: "Address",
-        width: "118px",
+        style: "flex:0 1 118px",
         class: "medium num-left",
         compare: Some(|a, b, _| a.address.cmp(&b.address)),
-        cell: |host| host.address.clone().into_any(),
+        cell: |host, _| Cell::text(host.address.as_str()),
     },
     Column {
         key: "cpus",
         title: "CPUs",
-        width: "64px",
+        style: "flex:0 1 64px",
         class: "num medium",
         compare: Some(|a, b, _| a.cpus.cmp(&b.cpus)),
-        cell: |host| host.cpus.to_string().into_any(),
+        cell: |host, _| Cell::text(host.cpus.to_string()),
     },
     Column {
         key: "memory",
         title: "Memory in use",
-        width: "190px",
+        style: "flex:0 0 180px",
         class: "medium",
         compare: Some(|a, b, _| used(a).total_cmp(&used(b))),
-        cell: |host| {
-            let text = format!(
+        cell: |host, _| Cell::Meter {
+            share: used(host),
+            text: format!(
                 "{} of {}",
                 format::bytes(host.memory_usage),
                 format::bytes(host.memory_size)
-            );
-            view! { <Meter share=used(host) text=text /> }.into_any()
+            ),
         },
     },
     Column {
         key: "version",
         title: "Version",
-        width: "130px",
+        style: "flex:0 1 130px",
         class: "wide",
         compare: Some(|a, b, _| a.version.cmp(&b.version)),
-        cell: |host| format!("{} {}", host.brand, host.version).into_any(),
+        cell: |host, _| Cell::text(format!("{} {}", host.brand, host.version)),
     },
     Column {
         key: "startTime",
         title: "Uptime",
-        width: "76px",
+        style: "flex:0 1 76px",
         class: "num wide",
         compare: Some(|a, b, _| b.started.cmp(&a.started)),
-        cell: |host| view! { <Uptime started=host.started /> }.into_any(),
+        cell: |host, around| uptime_cell(host.started, around),
     },
     Column {
         key: "tags",
         title: "Tags",
-        width: "12%",
+        style: "flex:0 1 9%",
         class: "wide",
         compare: Some(|a, b, _| a.tags.cmp(&b.tags)),
-        cell: |host| view! { <TagList tags=host.tags.clone() /> }.into_any(),
+        cell: |host, _| Cell::Tags(host.tags.clone()),
     },
 ];
 
-const SORTABLE: &[&str] = &[
-    "name_label",
-    "power_state",
-    "$pool",
-    "address",
-    "cpus",
-    "memory",
-    "version",
-    "startTime",
-    "tags",
-];
+/// What keeps it from running VMs although it runs.
+fn note(host: &LightHost) -> &'static str {
+    if host.power_state == "Running" && !host.enabled {
+        "In maintenance"
+    } else if host.reboot_required {
+        "Reboot needed"
+    } else {
+        ""
+    }
+}
 
 /// Power state, and what else keeps it from running VMs.
 #[component]
 pub fn HostState(host: Arc<Row<LightHost>>) -> impl IntoView {
-    let note = if host.power_state == "Running" && !host.enabled {
-        Some("In maintenance")
-    } else if host.reboot_required {
-        Some("Reboot needed")
-    } else {
-        None
-    };
+    let note = note(&host);
     view! {
         <PowerState state=host.power_state.clone() operation=host.operation.clone() />
-        {note.map(|note| view! { <span class="note">{note}</span> })}
+        {(!note.is_empty()).then(|| view! { <span class="note">{note}</span> })}
     }
 }
 
@@ -154,43 +137,19 @@ pub fn HostsPage() -> impl IntoView {
 
 #[component]
 pub fn HostTable(pool: Option<String>) -> impl IntoView {
-    let inventory = use_state().inventory;
-    let address = address(SORTABLE);
-    let (query, error) = meaning(address.text);
-    let sort = Signal::derive(move || {
-        let order = address.order.get();
-        let compare = COLUMNS
-            .iter()
-            .find(|column| column.key == order.key)
-            .and_then(|column| column.compare);
-        Sort::<LightHost> {
-            compare: compare.unwrap_or(|a, b, _| a.name_key.cmp(&b.name_key)),
-            descending: order.descending,
-        }
-    });
-    let within: Option<list::Within<LightHost>> =
-        pool.map(|pool| Arc::new(move |host: &Row<LightHost>| host.pool == pool) as list::Within<LightHost>);
-    let list = list::derive(
-        inventory.hosts,
-        inventory.ready,
-        inventory.places,
-        within,
-        query,
-        sort,
-    );
-    view! {
-        <section class="list">
-            <ListHead title="Hosts" shown=Signal::derive(move || list.rows.with(|rows| rows.len())) total=list.total />
-            <FilterBox text=address.text error=error placeholder="Filter: words, pool:lab, version:8.3, !enabled?" chips=Vec::new() />
-            <ObjectTable
-                class=inventory.hosts
-                list=list
-                columns=COLUMNS
-                order=address.order
-                href=|id| Route::Host(id.to_owned()).path()
-                label="Hosts"
-                empty=ViewFn::from(|| view! { <Empty text="No host to show: add a server, or change the filter." /> })
-            />
-        </section>
-    }
+    let listing = Listing {
+        class: use_state().inventory.hosts,
+        columns: COLUMNS,
+        href: |id| Route::Host(id.to_owned()).path(),
+        title: "Hosts",
+        placeholder: "Filter: words, pool:lab, version:8.3, !enabled?",
+        within: pool
+            .map(|pool| Arc::new(move |host: &Row<LightHost>| host.pool == pool) as Within<LightHost>),
+        kind: None,
+        chips: &[],
+        selection: None,
+    };
+    let empty =
+        |_| view! { <Empty text="No host to show: add a server, or change the filter." /> }.into_any();
+    view! { <ObjectList listing=listing empty=empty /> }
 }

@@ -2,19 +2,17 @@
 
 use crate::{
     components::{
-        filter_box::{FilterBox, meaning},
         link_chip::{health, status_words},
-        list_page::{ListHead, address},
-        object_link::{HostLink, NameLink},
-        object_table::{Column, ObjectTable},
-        tags::TagList,
+        object_list::{Listing, ObjectList},
+        object_table::{
+            Column,
+            cell::{Cell, Mark},
+        },
+        vm_table::host_cell,
     },
     model::light::LightPool,
     routes::Route,
-    state::{
-        list::{self, Sort},
-        use_state,
-    },
+    state::{State, use_state},
     ui::{empty::Empty, format},
 };
 use leptos::prelude::*;
@@ -25,109 +23,106 @@ const COLUMNS: &[Column<LightPool>] = &[
     Column {
         key: "name_label",
         title: "Name",
-        width: "",
+        style: "flex:1 0 140px",
         class: "name",
         compare: Some(|a, b, _| a.name_key.cmp(&b.name_key)),
-        cell: |pool| {
-            view! { <NameLink route=Route::Pool(pool.light.id.clone()) name=pool.name_label.clone() /> }
-                .into_any()
-        },
+        cell: |pool, _| Cell::name(Route::Pool(pool.light.id.clone()).path(), &pool.name_label),
     },
     Column {
         key: "link",
         title: "Connection",
-        width: "230px",
+        style: "flex:0 1 230px",
         class: "state",
         compare: None,
-        cell: |pool| view! { <PoolLinkState id=pool.light.id.clone() /> }.into_any(),
+        cell: |pool, around| match link(around.state, &pool.light.id) {
+            Some(link) => Cell::State {
+                mark: Mark::Dot(link.class),
+                text: link.words,
+                note: "",
+                title: link.error,
+            },
+            None => Cell::none(),
+        },
     },
     Column {
         key: "master",
         title: "Master",
-        width: "18%",
+        style: "flex:0 1 18%",
         class: "medium",
         compare: Some(|a, b, places| places.name(&a.master).cmp(places.name(&b.master))),
-        cell: |pool| view! { <HostLink id=pool.master.clone() /> }.into_any(),
+        cell: |pool, around| host_cell(&pool.master, around),
     },
     Column {
         key: "hosts",
         title: "Hosts",
-        width: "72px",
+        style: "flex:0 1 72px",
         class: "num medium",
         compare: None,
-        cell: |pool| {
-            let id = pool.light.id.clone();
-            let inventory = use_state().inventory;
-            (move || {
-                inventory.hosts.track();
-                format::count(
-                    inventory
-                        .hosts
-                        .all()
-                        .iter()
-                        .filter(|host| host.pool == id)
-                        .count(),
-                )
-            })
-            .into_any()
+        cell: |pool, around| {
+            let hosts = around.state.inventory.hosts;
+            hosts.track_structure();
+            let id = &pool.light.id;
+            Cell::text(format::count(
+                hosts.all().iter().filter(|host| host.pool == *id).count(),
+            ))
         },
     },
     Column {
         key: "HA_enabled",
         title: "High availability",
-        width: "130px",
+        style: "flex:0 1 130px",
         class: "medium",
         compare: Some(|a, b, _| b.ha_enabled.cmp(&a.ha_enabled)),
-        cell: |pool| (if pool.ha_enabled { "On" } else { "Off" }).into_any(),
+        cell: |pool, _| Cell::text(if pool.ha_enabled { "On" } else { "Off" }),
     },
     Column {
         key: "name_description",
         title: "Description",
-        width: "22%",
+        style: "flex:0 1 22%",
         class: "wide",
         compare: Some(|a, b, _| a.name_description.cmp(&b.name_description)),
-        cell: |pool| {
-            view! { <span title=pool.name_description.clone()>{pool.name_description.clone()}</span> }
-                .into_any()
-        },
+        cell: |pool, _| Cell::long(&pool.name_description),
     },
     Column {
         key: "tags",
         title: "Tags",
-        width: "12%",
+        style: "flex:0 1 12%",
         class: "wide",
         compare: Some(|a, b, _| a.tags.cmp(&b.tags)),
-        cell: |pool| view! { <TagList tags=pool.tags.clone() /> }.into_any(),
+        cell: |pool, _| Cell::Tags(pool.tags.clone()),
     },
 ];
 
-const SORTABLE: &[&str] = &["name_label", "master", "HA_enabled", "name_description", "tags"];
+/// How the link to a pool is.
+struct Link {
+    /// Of the dot.
+    class: &'static str,
+    words: String,
+    error: String,
+}
+
+fn link(state: State, pool: &str) -> Option<Link> {
+    let now = state.clock.now.get();
+    state.inventory.links.with(|links| {
+        let link = links.iter().find(|link| link.pool_id.as_deref() == Some(pool))?;
+        Some(Link {
+            class: health(link, now).class(),
+            words: status_words(link, now),
+            error: link.error.clone().unwrap_or_default(),
+        })
+    })
+}
 
 /// How the link to this pool is, in words.
 #[component]
 pub fn PoolLinkState(#[prop(into)] id: String) -> impl IntoView {
     let state = use_state();
-    let links = state.inventory.links;
     move || {
-        let now = state.clock.now.get();
-        let link = links.with(|links| {
-            links
-                .iter()
-                .find(|link| link.pool_id.as_deref() == Some(&id))
-                .cloned()
-        })?;
-        let class = match health(&link, now) {
-            crate::components::link_chip::Health::Good => "dot dot--good",
-            crate::components::link_chip::Health::Idle => "dot dot--idle",
-            crate::components::link_chip::Health::Warning => "dot dot--warning",
-            crate::components::link_chip::Health::Bad => "dot dot--bad",
-        };
-        let words = status_words(&link, now);
-        let error = link.error;
+        let link = link(state, &id)?;
         Some(view! {
-            <span class="power-state" title=error>
-                <span class=class aria-hidden="true"></span>
-                <span>{words}</span>
+            <span class="power-state" title=link.error>
+                <span class=link.class aria-hidden="true"></span>
+                <span>{link.words}</span>
             </span>
         })
     }
@@ -135,48 +130,27 @@ pub fn PoolLinkState(#[prop(into)] id: String) -> impl IntoView {
 
 #[component]
 pub fn PoolsPage() -> impl IntoView {
-    let inventory = use_state().inventory;
-    let address = address(SORTABLE);
-    let (query, error) = meaning(address.text);
-    let sort = Signal::derive(move || {
-        let order = address.order.get();
-        let compare = COLUMNS
-            .iter()
-            .find(|column| column.key == order.key)
-            .and_then(|column| column.compare);
-        Sort::<LightPool> {
-            compare: compare.unwrap_or(|a, b, _| a.name_key.cmp(&b.name_key)),
-            descending: order.descending,
+    let listing = Listing {
+        class: use_state().inventory.pools,
+        columns: COLUMNS,
+        href: |id| Route::Pool(id.to_owned()).path(),
+        title: "Pools",
+        placeholder: "Filter: words, ha?, tags:prod",
+        within: None,
+        kind: None,
+        chips: &[],
+        selection: None,
+    };
+    let empty = |_| {
+        view! {
+            <Empty text="No pool to show. Register the master of a pool as a server.">
+                <A href=Route::Servers.path() attr:class="button">"Servers"</A>
+            </Empty>
         }
-    });
-    let list = list::derive(
-        inventory.pools,
-        inventory.ready,
-        inventory.places,
-        None,
-        query,
-        sort,
-    );
+        .into_any()
+    };
     view! {
         <Title text="Pools" />
-        <section class="list">
-            <ListHead title="Pools" shown=Signal::derive(move || list.rows.with(|rows| rows.len())) total=list.total />
-            <FilterBox text=address.text error=error placeholder="Filter: words, ha?, tags:prod" chips=Vec::new() />
-            <ObjectTable
-                class=inventory.pools
-                list=list
-                columns=COLUMNS
-                order=address.order
-                href=|id| Route::Pool(id.to_owned()).path()
-                label="Pools"
-                empty=ViewFn::from(|| {
-                    view! {
-                        <Empty text="No pool to show. Register the master of a pool as a server.">
-                            <A href=Route::Servers.path() attr:class="button">"Servers"</A>
-                        </Empty>
-                    }
-                })
-            />
-        </section>
+        <ObjectList listing=listing empty=empty />
     }
 }

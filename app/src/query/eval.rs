@@ -2,6 +2,7 @@
 
 use super::ast::{Needle, Query};
 use serde_json::Value;
+use std::borrow::Cow;
 
 impl Query {
     /// Text, glob, number and regular expression look into every value of an array or an object, so a
@@ -15,13 +16,10 @@ impl Query {
             Query::And(terms) => terms.iter().all(|term| term.check(value)),
             Query::Or(terms) => terms.iter().any(|term| term.check(value)),
             Query::Not(term) => !term.check(value),
-            Query::Property(name, term) => match value {
-                Some(Value::Object(map)) => term.check(map.get(name)),
-                _ => term.check(None),
-            },
-            Query::Truthy(name) => {
-                matches!(value, Some(Value::Object(map)) if map.get(name).is_some_and(truthy))
-            }
+            Query::Property(name, term) => term.check(value.and_then(|value| member(value, name)).as_deref()),
+            Query::Truthy(name) => value
+                .and_then(|value| member(value, name))
+                .is_some_and(|found| truthy(&found)),
             Query::Compare(order, limit) => value.and_then(as_number).is_some_and(|n| order.holds(n, *limit)),
             Query::Text(needle) => deep(value, &|leaf| {
                 leaf.as_str().is_some_and(|text| needle.is_in(text))
@@ -38,6 +36,17 @@ impl Query {
                 _ => false,
             }),
         }
+    }
+}
+
+/// A property as JavaScript has it: also the length of lists and texts, and the items of a list by number.
+fn member<'a>(value: &'a Value, name: &str) -> Option<Cow<'a, Value>> {
+    match value {
+        Value::Object(map) => map.get(name).map(Cow::Borrowed),
+        Value::Array(items) if name == "length" => Some(Cow::Owned(items.len().into())),
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?).map(Cow::Borrowed),
+        Value::String(text) if name == "length" => Some(Cow::Owned(text.encode_utf16().count().into())),
+        _ => None,
     }
 }
 
@@ -153,6 +162,12 @@ mod tests {
             "|(a:b power_state:/run/i)",
             "*",
             "name_label:w*t*1",
+            "tags:length:>=2",
+            "tags:length:2",
+            "tags:1:web",
+            "name_label:length:>=12",
+            "tags:length?",
+            "!name_description:length?",
         ] {
             assert!(matches(text), "{text}");
         }
@@ -182,6 +197,10 @@ mod tests {
             "|()",
             "missing:x",
             "CPUs:number:x:4",
+            "tags:length:>2",
+            "tags:2:web",
+            "CPUs:length:>=0",
+            "missing:length:>=0",
         ] {
             assert!(!matches(text), "{text}");
         }

@@ -160,6 +160,8 @@ pub struct Server {
     pub pool_name_label: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_name_description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_members_addresses: Option<Vec<String>>,
     /// Ours: SHA-256 of the certificate that is trusted, `AA:BB:...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,

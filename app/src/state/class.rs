@@ -1,5 +1,5 @@
-//! The light rows of one object type: a map, one signal per row that is on the screen, and one version
-//! that everything derived from the whole type follows.
+//! The light rows of one object type: a map, a signal for each row that a component follows by itself, a
+//! version that moves with every change, and a log that says which rows it moved for.
 //!
 //! Not reactive_stores: its keyed patch costs tens of milliseconds at ten thousand rows.
 
@@ -16,6 +16,17 @@ pub trait Light: PartialEq + Send + Sync + 'static {
     fn name(&self) -> &str;
     /// All that a bare word searches; lines, in any case.
     fn search_text(&self) -> String;
+    /// Whether it has the same name and stands in the same place: a tree would not change.
+    fn stands_like(&self, other: &Self) -> bool;
+}
+
+/// A name that can be read and clicked, also where there is none to see.
+pub fn shown_name(name: &str) -> &str {
+    if name.trim().is_empty() {
+        "Without a name"
+    } else {
+        name
+    }
 }
 
 /// A record with what lists derive from it once instead of at every key stroke.
@@ -27,6 +38,12 @@ pub struct Row<T> {
     pub haystack: String,
     /// Sorts names as people read them: `vm-2` before `vm-10`.
     pub name_key: String,
+}
+
+impl<T: Light> Row<T> {
+    pub fn shown_name(&self) -> String {
+        shown_name(self.light.name()).to_owned()
+    }
 }
 
 impl<T> Deref for Row<T> {
@@ -57,11 +74,45 @@ struct Rows<T: 'static> {
     by_id: FxHashMap<Id, Entry<T>>,
     /// Ids met in the snapshot under way; the others are removed at its end.
     seen: Option<FxHashSet<Id>>,
+    log: Log,
 }
+
+/// The ids of the rows that changed last. Position 0 is the first change ever.
+#[derive(Default)]
+struct Log {
+    forgotten: u64,
+    ids: Vec<Id>,
+}
+
+impl Log {
+    /// Whoever is further behind looks at all rows again, which costs no more.
+    const KEPT: usize = 4096;
+
+    fn add(&mut self, id: Id) {
+        if self.ids.len() >= 2 * Self::KEPT {
+            self.ids.drain(..Self::KEPT);
+            self.forgotten += Self::KEPT as u64;
+        }
+        self.ids.push(id);
+    }
+
+    fn end(&self) -> u64 {
+        self.forgotten + self.ids.len() as u64
+    }
+
+    fn since(&self, position: u64) -> Option<&[Id]> {
+        let from = position.checked_sub(self.forgotten)?;
+        self.ids.get(usize::try_from(from).ok()?..)
+    }
+}
+
+/// Ids and rows; a row that changed twice is there twice.
+pub type Changes<T> = Vec<(Id, Option<Arc<Row<T>>>)>;
 
 pub struct Class<T: 'static> {
     rows: StoredValue<Rows<T>>,
     version: RwSignal<u64>,
+    structure: RwSignal<u64>,
 }
 
 impl<T> Clone for Class<T> {
@@ -78,14 +129,34 @@ impl<T: Light> Class<T> {
             rows: StoredValue::new(Rows {
                 by_id: FxHashMap::default(),
                 seen: None,
+                log: Log::default(),
             }),
             version: RwSignal::new(0),
+            structure: RwSignal::new(0),
         }
     }
 
     /// Follows every change of any row.
     pub fn track(&self) -> u64 {
         self.version.get()
+    }
+
+    /// Follows only rows that come, go, move or get another name.
+    pub fn track_structure(&self) {
+        self.structure.track();
+    }
+
+    /// The rows that changed since that position of the log, each as it is now (`None` when it is gone), and
+    /// the log's position now. Without changes when that is too long ago: then all rows must be looked at.
+    pub fn changes(&self, since: u64) -> (Option<Changes<T>>, u64) {
+        self.rows.with_value(|rows| {
+            let changes = rows.log.since(since).map(|ids| {
+                ids.iter()
+                    .map(|id| (id.clone(), rows.by_id.get(id).map(|entry| entry.row.clone())))
+                    .collect()
+            });
+            (changes, rows.log.end())
+        })
     }
 
     /// The row as it is now, followed for changes.
@@ -105,7 +176,7 @@ impl<T: Light> Class<T> {
             .with_value(|rows| rows.by_id.get(id).map(|entry| entry.row.clone()))
     }
 
-    pub fn signal(&self, id: &str) -> Option<ArcRwSignal<Arc<Row<T>>>> {
+    fn signal(&self, id: &str) -> Option<ArcRwSignal<Arc<Row<T>>>> {
         self.rows.try_update_value(|rows| {
             let entry = rows.by_id.get_mut(id)?;
             Some(
@@ -124,7 +195,7 @@ impl<T: Light> Class<T> {
     }
 
     pub fn len(&self) -> usize {
-        self.track();
+        self.track_structure();
         self.rows.with_value(|rows| rows.by_id.len())
     }
 
@@ -144,12 +215,19 @@ impl<T: Light> Class<T> {
             let Some(seen) = rows.seen.take() else {
                 return false;
             };
+            let log = &mut rows.log;
             let before = rows.by_id.len();
-            rows.by_id.retain(|id, _| seen.contains(id));
+            rows.by_id.retain(|id, _| {
+                let stays = seen.contains(id);
+                if !stays {
+                    log.add(id.clone());
+                }
+                stays
+            });
             rows.by_id.len() != before
         });
         if changed == Some(true) {
-            self.version.update(|version| *version += 1);
+            self.announce(true);
         }
     }
 
@@ -159,7 +237,8 @@ impl<T: Light> Class<T> {
         }
         let mut notify = Vec::new();
         let changed = self.rows.try_update_value(|stored| {
-            let mut changed = false;
+            let before = stored.log.end();
+            let mut structure = false;
             for light in rows {
                 let known = stored.by_id.get_mut(light.id());
                 if let Some(seen) = &mut stored.seen {
@@ -172,29 +251,41 @@ impl<T: Light> Class<T> {
                 match known {
                     Some(entry) if entry.row.light == light => {}
                     Some(entry) => {
-                        changed = true;
+                        structure |= !entry.row.light.stands_like(&light);
                         entry.row = Arc::new(Row::new(light));
+                        stored.log.add(entry.row.id.clone());
                         if let Some(signal) = &entry.signal {
                             notify.push((signal.clone(), entry.row.clone()));
                         }
                     }
                     None => {
-                        changed = true;
+                        structure = true;
                         let row = Arc::new(Row::new(light));
+                        stored.log.add(row.id.clone());
                         stored.by_id.insert(row.id.clone(), Entry { row, signal: None });
                     }
                 }
             }
             for id in gone {
-                changed |= stored.by_id.remove(id.as_str()).is_some();
+                if let Some((id, _)) = stored.by_id.remove_entry(id.as_str()) {
+                    structure = true;
+                    stored.log.add(id);
+                }
             }
-            changed
+            (stored.log.end() != before).then_some(structure)
         });
         for (signal, row) in notify {
             signal.set(row);
         }
-        if changed == Some(true) {
-            self.version.update(|version| *version += 1);
+        if let Some(Some(structure)) = changed {
+            self.announce(structure);
+        }
+    }
+
+    fn announce(&self, structure: bool) {
+        self.version.update(|version| *version += 1);
+        if structure {
+            self.structure.update(|version| *version += 1);
         }
     }
 }

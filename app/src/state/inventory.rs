@@ -31,8 +31,8 @@ impl Inventory {
         let hosts = Class::<LightHost>::new();
         let pools = Class::<LightPool>::new();
         let places = Memo::new(move |_| {
-            hosts.track();
-            pools.track();
+            hosts.track_structure();
+            pools.track_structure();
             let hosts = hosts
                 .all()
                 .into_iter()

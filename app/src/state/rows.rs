@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 macro_rules! light {
-    ($($record:ty => |$row:ident| [$($text:expr),*];)*) => {$(
+    ($($record:ty => |$row:ident| [$($text:expr),*], [$($place:ident),*];)*) => {$(
         impl Light for $record {
             fn id(&self) -> &str {
                 &self.id
@@ -26,17 +26,22 @@ macro_rules! light {
                 )*
                 text
             }
+            fn stands_like(&self, other: &Self) -> bool {
+                true $(&& self.$place == other.$place)*
+            }
         }
     )*};
 }
 
 light! {
-    LightVm => |row| [&row.name_label, &row.power_state, &row.address, &row.os, &row.tags.join("\n"), &row.id];
-    LightHost => |row| [&row.name_label, &row.power_state, &row.address, &row.brand, &row.version, &row.tags.join("\n"), &row.id];
-    LightPool => |row| [&row.name_label, &row.name_description, &row.tags.join("\n"), &row.id];
-    LightSr => |row| [&row.name_label, &row.sr_type, &row.tags.join("\n"), &row.id];
-    LightNetwork => |row| [&row.name_label, &row.bridge, &row.tags.join("\n"), &row.id];
-    LightTask => |row| [&row.name_label, &row.status, &row.error];
+    LightVm => |row| [&row.name_label, &row.power_state, &row.address, &row.os, &row.tags.join("\n"), &row.id],
+        [name_label, container, pool];
+    LightHost => |row| [&row.name_label, &row.power_state, &row.address, &row.brand, &row.version, &row.tags.join("\n"), &row.id],
+        [name_label, pool];
+    LightPool => |row| [&row.name_label, &row.name_description, &row.tags.join("\n"), &row.id], [name_label];
+    LightSr => |row| [&row.name_label, &row.sr_type, &row.tags.join("\n"), &row.id], [name_label, pool];
+    LightNetwork => |row| [&row.name_label, &row.bridge, &row.tags.join("\n"), &row.id], [name_label, pool];
+    LightTask => |row| [&row.name_label, &row.status, &row.error], [name_label];
 }
 
 /// Names of pools and hosts by id, so that `pool:lab` needs no id.
@@ -52,8 +57,12 @@ impl Places {
         }
     }
 
+    pub fn find(&self, id: &str) -> Option<&str> {
+        self.0.get(id).map(String::as_str)
+    }
+
     pub fn name(&self, id: &str) -> &str {
-        self.0.get(id).map_or("", String::as_str)
+        self.find(id).unwrap_or_default()
     }
 }
 

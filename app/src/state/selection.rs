@@ -8,8 +8,6 @@ use rustc_hash::FxHashSet;
 pub struct Selection {
     pub ids: RwSignal<FxHashSet<Id>>,
     anchor: StoredValue<Option<Id>>,
-    /// The row that the keyboard is on.
-    pub cursor: RwSignal<Option<usize>>,
 }
 
 impl Selection {
@@ -17,7 +15,6 @@ impl Selection {
         Self {
             ids: RwSignal::new(FxHashSet::default()),
             anchor: StoredValue::new(None),
-            cursor: RwSignal::new(None),
         }
     }
 
@@ -26,10 +23,11 @@ impl Selection {
     }
 
     /// Flips one row; with `extend`, everything between the last flipped row and this one follows it.
-    pub fn toggle(self, id: &Id, extend: bool, order: &[Id]) {
+    pub fn toggle(self, id: &Id, extend: bool, order: impl Fn() -> Vec<Id>) {
         let on = !self.ids.with_untracked(|ids| ids.contains(id));
         let anchor = self.anchor.get_value().filter(|_| extend);
         let between = anchor.and_then(|anchor| {
+            let order = order();
             let from = order.iter().position(|id| *id == anchor)?;
             let to = order.iter().position(|other| other == id)?;
             Some(order[from.min(to)..=from.max(to)].to_vec())

@@ -17,6 +17,8 @@ pub fn Dialog(
         if let Some(dialog) = node.get() {
             if wanted && !dialog.open() {
                 let _ = dialog.show_modal();
+                // Once its content is there.
+                request_animation_frame(move || focus_first(&dialog));
             } else if !wanted && dialog.open() {
                 dialog.close();
             }
@@ -50,5 +52,17 @@ pub fn Dialog(
                 </div>
             </Show>
         </dialog>
+    }
+}
+
+/// The first field; where there is none, the first button at the foot, which is the one that changes nothing.
+fn focus_first(dialog: &web_sys::HtmlDialogElement) {
+    for wanted in ["input, select, textarea", ".dialog__foot button"] {
+        if let Ok(Some(element)) = dialog.query_selector(wanted)
+            && let Ok(element) = element.dyn_into::<web_sys::HtmlElement>()
+        {
+            let _ = element.focus();
+            return;
+        }
     }
 }

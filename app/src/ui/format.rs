@@ -69,9 +69,39 @@ pub fn coarse(seconds: f64) -> String {
     }
 }
 
-/// `2026-11-22 19:47:05` in UTC; the same for everyone who compares notes.
+/// `2026-11-22 20:47:05` where the user is.
+pub fn local(ms: f64) -> String {
+    civil(ms, minutes_east(ms))
+}
+
+/// The same with its zone, for tooltips and for those who compare notes: `2026-11-22 20:47:05 UTC+01:00`.
 pub fn absolute(ms: f64) -> String {
-    let seconds = (ms / 1000.0).floor() as i64;
+    let east = minutes_east(ms);
+    format!("{} {}", civil(ms, east), zone(east))
+}
+
+fn zone(east: i64) -> String {
+    if east == 0 {
+        return "UTC".to_owned();
+    }
+    let sign = if east < 0 { '-' } else { '+' };
+    format!("UTC{sign}{:02}:{:02}", east.abs() / 60, east.abs() % 60)
+}
+
+/// How far the browser's clock was from UTC at that time.
+#[cfg(target_arch = "wasm32")]
+fn minutes_east(ms: f64) -> i64 {
+    -js_sys::Date::new(&ms.into()).get_timezone_offset() as i64
+}
+
+/// The server renders no times: it does not know where the user is.
+#[cfg(not(target_arch = "wasm32"))]
+fn minutes_east(_: f64) -> i64 {
+    0
+}
+
+fn civil(ms: f64, east: i64) -> String {
+    let seconds = (ms / 1000.0).floor() as i64 + east * 60;
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Days to civil date (Howard Hinnant's algorithm): no time zone library for one line of text.
     let z = days + 719_468;
@@ -84,7 +114,7 @@ pub fn absolute(ms: f64) -> String {
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + i64::from(month <= 2);
     format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
         rest / 3600,
         rest / 60 % 60,
         rest % 60
@@ -131,6 +161,10 @@ mod tests {
         assert_eq!(ago(1000.0, 0.0), "just now");
         assert_eq!(absolute(1_795_378_025_000.0), "2026-11-22 20:07:05 UTC");
         assert_eq!(absolute(0.0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(civil(1_795_378_025_000.0, 330), "2026-11-23 01:37:05");
+        assert_eq!(civil(0.0, -300), "1969-12-31 19:00:00");
+        assert_eq!(zone(330), "UTC+05:30");
+        assert_eq!(zone(-300), "UTC-05:00");
     }
 
     #[test]

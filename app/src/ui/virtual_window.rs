@@ -5,7 +5,7 @@ use std::ops::Range;
 use wasm_bindgen::{JsCast, prelude::Closure};
 
 /// Rows drawn beyond each edge, so that a scroll finds them ready.
-const MARGIN: usize = 8;
+const MARGIN: usize = 4;
 /// What the server renders and the first paint shows, before anything is measured.
 const FIRST: usize = 24;
 
@@ -24,7 +24,7 @@ pub fn visible_rows(
                 position.try_set((f64::from(node.scroll_top()), f64::from(node.client_height())));
             }
         };
-        measure();
+        // Called a first time as soon as there is a layout: asking for it here would cost one more.
         let on_resize = Closure::<dyn FnMut()>::new(measure.clone());
         let observer = web_sys::ResizeObserver::new(on_resize.as_ref().unchecked_ref()).ok();
         if let Some(observer) = &observer {

@@ -159,6 +159,8 @@ mod tests {
         for key in ["style-file", "assets-dir", "end2end-dir"] {
             assert!(root.join(text(metadata, key)).exists(), "{key}");
         }
+        // Without it cargo-leptos looks for a program of the package's name.
+        assert_eq!(text(metadata, "bin-exe-name"), text(metadata, "bin-target"));
         for (key, folder) in [("bin-package", "server"), ("lib-package", "frontend")] {
             assert_eq!(
                 text(

@@ -1,6 +1,6 @@
 //! Cookies: the sign-in token, and the page to come back to.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub const TOKEN: &str = "token";
 pub const RETURN_TO: &str = "return-url";
@@ -36,13 +36,17 @@ pub fn clear(name: &str, secure: bool) -> Option<HeaderValue> {
     set(name, "", Some(0), secure)
 }
 
-/// Whether the request comes from a page of this server, or from no page at all.
+/// Whether the request comes from a page of this server, or from no page at all. A browser that says so
+/// itself is believed (no page can set that header): behind a proxy the host is another than the page's.
 pub fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name| {
         headers
             .get(name)
             .and_then(|value: &HeaderValue| value.to_str().ok())
     };
+    if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
+        return matches!(site, "same-origin" | "none");
+    }
     match (text(header::ORIGIN), text(header::HOST)) {
         (None, _) => true,
         (Some(origin), Some(host)) => origin
@@ -84,5 +88,15 @@ mod tests {
             is_same_origin(&headers(&[(header::HOST, "x")])),
             "a program sends no origin"
         );
+        let site = HeaderName::from_static("sec-fetch-site");
+        let told = |told| {
+            is_same_origin(&headers(&[
+                (header::HOST, "127.0.0.1:8080"),
+                (header::ORIGIN, "http://127.0.0.1:3002"),
+                (site.clone(), told),
+            ]))
+        };
+        assert!(told("same-origin") && told("none"), "through a proxy");
+        assert!(!told("cross-site") && !told("same-site"));
     }
 }

@@ -181,10 +181,7 @@ pub async fn sign_out(
     headers: HeaderMap,
 ) -> Response {
     // A form on another site must not sign anybody out.
-    let from_elsewhere = headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site == "cross-site");
-    if from_elsewhere || !cookies::is_same_origin(&headers) {
+    if !cookies::is_same_origin(&headers) {
         return (StatusCode::FORBIDDEN, "the request comes from another site\n").into_response();
     }
     if let Some(secret) = cookies::get(&headers, cookies::TOKEN) {

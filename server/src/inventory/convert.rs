@@ -302,7 +302,9 @@ impl Builder<'_, '_> {
     ) -> Converted {
         let head = self.head();
         let json = join(&head, &object);
-        let light = to_json(&light(&head, &object)).into_boxed_slice().into();
+        let row = light(&head, &object);
+        let light = exact(|json| write_json(json, &row));
+        drop(row);
         drop(head);
         Converted {
             id: Arc::from(&*self.id),
@@ -316,27 +318,41 @@ impl Builder<'_, '_> {
 
 /// `{head..., properties...}` without a detour over a generic map.
 fn join(head: &Head<'_>, object: &impl Serialize) -> Bytes {
-    let mut json = to_json(head);
-    let properties = to_json(object);
-    if properties.len() > 2 {
-        json.pop();
-        json.push(b',');
-        json.extend_from_slice(&properties[1..]);
-    }
-    // Exact size: sixty thousand of these are kept.
-    json.into_boxed_slice().into()
+    exact(|json| {
+        write_json(json, head);
+        let end = json.len();
+        write_json(json, object);
+        if json.len() > end + "{}".len() {
+            json[end - 1] = b',';
+            json.remove(end);
+        } else {
+            json.truncate(end);
+        }
+    })
 }
 
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    let mut json = Vec::with_capacity(512);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut json, AsJavaScript);
+/// What is written, in an allocation of its size: sixty thousand of these are kept, and a grown one that is
+/// merely told to shrink stays where and as large as it is.
+fn exact(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        write(scratch);
+        Bytes::copy_from_slice(scratch)
+    })
+}
+
+fn write_json(json: &mut Vec<u8>, value: &impl Serialize) {
+    let start = json.len();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *json, AsJavaScript);
     // Plain data with text keys: serialising it into memory cannot fail.
     if let Err(error) = value.serialize(&mut serializer) {
         tracing::error!(%error, "an object cannot be serialised");
-        json.clear();
+        json.truncate(start);
         json.extend_from_slice(b"{}");
     }
-    json
 }
 
 /// Writes whole numbers without a fraction, as today's server does: a client that reads `videoram` into an

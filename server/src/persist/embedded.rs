@@ -3,8 +3,9 @@
 use super::{Backend, Change, Pending, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions, Permissions},
     io::ErrorKind,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -47,12 +48,24 @@ impl Embedded {
 }
 
 fn database_at(path: &Path) -> Result<Database, StoreError> {
-    let database =
-        Database::create(path).map_err(|error| unusable(format!("{}: {error}", path.display())))?;
+    let fail = |error: &dyn std::fmt::Display| unusable(format!("{}: {error}", path.display()));
+    keep_to_ourselves(path).map_err(|error| fail(&error))?;
+    let database = Database::create(path).map_err(|error| fail(&error))?;
     let transaction = database.begin_write().map_err(unusable)?;
     transaction.open_table(RECORDS).map_err(unusable)?;
     transaction.commit().map_err(unusable)?;
     Ok(database)
+}
+
+/// Makes the file if it is not there, and closes it to others: they could guess passwords at leisure.
+fn keep_to_ourselves(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
 }
 
 /// Another file with the same records takes the place of this one: pages that are free keep what was in them.

@@ -57,6 +57,8 @@ pub struct ServerRecord {
     pub fingerprint: Option<String>,
     pub pool_name_label: Option<String>,
     pub pool_name_description: Option<String>,
+    /// Of its hosts, sorted.
+    pub pool_members_addresses: Option<Vec<String>>,
 }
 
 impl Record for ServerRecord {

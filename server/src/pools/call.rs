@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::sync::watch;
 use xapi::{
-    Cache, CallError, Class, Client, Fault, OpaqueRef, Record,
+    Cache, CallError, Change, Class, Client, Fault, OpaqueRef, Record,
     records::{Host, Pool as PoolRecord, Task, XapiRecord},
     watch::Batch,
     wire::{Answer, xml_rpc},
@@ -45,7 +45,7 @@ pub(super) struct Inner {
 pub(super) struct Applied {
     pub(super) update: Update,
     pub(super) pool_id: Option<Arc<str>>,
-    /// The pool's own record was touched.
+    /// The pool's own record was touched, or what tells its hosts apart.
     pub(super) pool_changed: bool,
 }
 
@@ -59,7 +59,13 @@ impl Records {
         let Inner { cache, graph } = &mut *inner;
         let changes = cache.apply(batch, essence_changed);
         let update = graph.update(cache, &changes);
-        let pool_changed = changes.iter().any(|change| change.class == Class::Pool);
+        // A host that came or went; what else happens to hosts is too frequent to look each time.
+        let concerns_pool = |change: &Change| match change.class {
+            Class::Pool => true,
+            Class::Host => change.identity,
+            _ => false,
+        };
+        let pool_changed = changes.iter().any(concerns_pool);
         Applied {
             update,
             pool_id: graph.pool_id().map(Arc::from),
@@ -73,6 +79,19 @@ impl Records {
         let published = inner.graph.published();
         *inner = Inner::default();
         published
+    }
+
+    /// Addresses of the pool's hosts.
+    pub(super) fn members_addresses(&self) -> Vec<String> {
+        let inner = self.read();
+        let mut addresses: Vec<String> = inner
+            .cache
+            .all::<Host>()
+            .filter_map(|(_, host)| host.address.as_deref().map(str::to_owned))
+            .filter(|address| !address.is_empty())
+            .collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     pub(super) fn announce(&self) {

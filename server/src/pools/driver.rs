@@ -263,15 +263,18 @@ impl Driver {
         });
     }
 
-    /// Keeps the pool's name with the registration, so that it can be shown while the pool is away.
+    /// Keeps the pool's name and its hosts' addresses with the registration, so that they can be shown while
+    /// the pool is away.
     async fn note_pool(&self, pool_id: &Arc<str>) {
         let (label, description, master) = self.records.pool_name();
+        let addresses = self.records.members_addresses();
         self.shared.set_state(&self.id, |state| state.master = master);
         let kept = self
             .shared
             .amend(&self.id, move |record| {
                 record.pool_name_label = label;
                 record.pool_name_description = description;
+                record.pool_members_addresses = Some(addresses);
             })
             .await;
         if let Err(error) = kept {

@@ -24,6 +24,7 @@ pub(super) fn server(id: &str, link: &Link, secrets: &Secrets) -> Server {
         master: state.master.clone(),
         pool_name_label: record.pool_name_label.clone(),
         pool_name_description: record.pool_name_description.clone(),
+        pool_members_addresses: record.pool_members_addresses.clone(),
         fingerprint: record.fingerprint.clone(),
         since: Some(state.since),
         last_event: state.last_event,

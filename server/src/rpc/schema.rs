@@ -68,6 +68,16 @@ pub fn object() -> Schema {
     Schema(json!({ "type": "object", "additionalProperties": true }))
 }
 
+/// An object of these members and no others.
+pub fn members<const N: usize>(members: [(&str, Schema); N]) -> Schema {
+    Schema(json!({ "type": "object", "properties": Params::new(members).0 }))
+}
+
+/// An object whose members have any name, and all this form.
+pub fn map_of(values: Schema) -> Schema {
+    Schema(json!({ "type": "object", "additionalProperties": values.0 }))
+}
+
 pub fn array(items: Schema) -> Schema {
     Schema(json!({ "type": "array", "items": items.0 }))
 }
@@ -102,50 +112,63 @@ impl Params {
 
     /// Fills defaults in and checks; the failures are what `data.errors` of error 10 holds.
     pub fn check(&self, params: &mut Map<String, Value>) -> Result<(), Vec<Value>> {
+        for (name, schema) in &self.0 {
+            if let Some(default) = schema.get("default")
+                && !params.contains_key(name)
+            {
+                params.insert(name.clone(), default.clone());
+            }
+        }
         let mut failures = Vec::new();
-        for (name, schema) in &self.0 {
-            if !params.contains_key(name) {
-                if let Some(default) = schema.get("default") {
-                    params.insert(name.clone(), default.clone());
-                } else if schema.get("optional") != Some(&Value::Bool(true)) {
-                    failures.push(failure(
-                        "",
-                        "#",
-                        "required",
-                        json!({ "missingProperty": name }),
-                        &format!("must have required property '{name}'"),
-                    ));
-                }
-            }
-        }
-        for name in params.keys().filter(|name| !self.0.contains_key(*name)) {
-            let message = "must NOT have additional properties";
-            failures.push(failure(
-                "",
-                "#",
-                "additionalProperties",
-                json!({ "additionalProperty": name }),
-                message,
-            ));
-        }
-        for (name, schema) in &self.0 {
-            if let Some(value) = params.get(name) {
-                let path = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                check_value(
-                    value,
-                    schema,
-                    &path,
-                    &format!("#/properties/{name}"),
-                    &mut failures,
-                );
-            }
-        }
+        check_members(params, &self.0, "", "#", &mut failures);
         if failures.is_empty() {
             Ok(())
         } else {
             Err(failures)
         }
     }
+}
+
+/// The members of an object against the descriptions of all that it may have.
+fn check_members(
+    members: &Map<String, Value>,
+    known: &Map<String, Value>,
+    path: &str,
+    schema_path: &str,
+    failures: &mut Vec<Value>,
+) {
+    for (name, schema) in known {
+        if !members.contains_key(name) && schema.get("optional") != Some(&Value::Bool(true)) {
+            failures.push(failure(
+                path,
+                schema_path,
+                "required",
+                json!({ "missingProperty": name }),
+                &format!("must have required property '{name}'"),
+            ));
+        }
+    }
+    for name in members.keys().filter(|name| !known.contains_key(*name)) {
+        failures.push(failure(
+            path,
+            schema_path,
+            "additionalProperties",
+            json!({ "additionalProperty": name }),
+            "must NOT have additional properties",
+        ));
+    }
+    for (name, schema) in known {
+        if let Some(value) = members.get(name) {
+            let path = format!("{path}/{}", pointer(name));
+            let schema_path = format!("{schema_path}/properties/{name}");
+            check_value(value, schema, &path, &schema_path, failures);
+        }
+    }
+}
+
+/// A name as a step of a JSON pointer.
+fn pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn failure(path: &str, schema_path: &str, keyword: &str, params: Value, message: &str) -> Value {
@@ -206,6 +229,17 @@ fn check_value(value: &Value, schema: &Value, path: &str, schema_path: &str, fai
             json!({ "comparison": ">=", "limit": schema["minimum"] }),
             format!("must be >= {minimum}"),
         );
+    }
+    if let Value::Object(members) = value {
+        if let Some(known) = schema["properties"].as_object() {
+            check_members(members, known, path, schema_path, failures);
+        } else if let Some(form) = schema.get("additionalProperties").filter(|form| form.is_object()) {
+            for (name, member) in members {
+                let path = format!("{path}/{}", pointer(name));
+                let schema_path = format!("{schema_path}/additionalProperties");
+                check_value(member, form, &path, &schema_path, failures);
+            }
+        }
     }
     if let (Value::Array(items), Some(item_schema)) = (value, schema.get("items")) {
         for (index, item) in items.iter().enumerate() {
@@ -294,5 +328,31 @@ mod tests {
                 "must NOT have fewer than 1 characters".into()
             )])
         );
+    }
+
+    #[test]
+    fn members_of_members_are_checked() {
+        let params = Params::new([
+            ("client", members([("id", string())]).optional()),
+            (
+                "blocked",
+                map_of(any_of(&["boolean", "null", "string"])).optional(),
+            ),
+        ]);
+        let given = json!({"client": {"id": "x"}, "blocked": {"start": true, "stop": null, "pause": "why"}});
+        assert_eq!(check(&params, given.clone()), Ok(given));
+        let failures = check(
+            &params,
+            json!({"client": {"name": 1}, "blocked": {"a/b": {}, "stop": ""}}),
+        );
+        let expected: Vec<(String, String)> = [
+            ("/blocked/a~1b", "must be boolean,null,string"),
+            ("/blocked/stop", "must NOT have fewer than 1 characters"),
+            ("/client", "must have required property 'id'"),
+            ("/client", "must NOT have additional properties"),
+        ]
+        .map(|(path, message)| (path.to_owned(), message.to_owned()))
+        .into();
+        assert_eq!(failures, Err(expected));
     }
 }

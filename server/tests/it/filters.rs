@@ -33,6 +33,8 @@ async fn both_languages_find_what_they_describe() {
     let running = of(&|object| object["type"] == "VM" && object["power_state"] == "Running");
     assert!(!running.is_empty() && running.len() < vms.len());
     let all = of(&|_| true);
+    let local_storage = of(&|object| object["content_type"] == "user" && object["shared"] == false);
+    assert!(!local_storage.is_empty());
     let host = objects
         .values()
         .find(|object| object["type"] == "host")
@@ -50,6 +52,11 @@ async fn both_languages_find_what_they_describe() {
             }),
         ),
         (json!("type:/^VM$/"), &vms),
+        // As the storage driver of Kubernetes asks for a host's own storage.
+        (
+            json!("content_type:user !shared? !inMaintenanceMode? $PBDs:length:>=1"),
+            &local_storage,
+        ),
         (json!({ "type": "VM", "power_state": "Running" }), &running),
         (json!("type:/^VM$/ power_state:running"), &running),
         (

@@ -90,10 +90,13 @@ async fn a_first_start_that_fails_does_not_use_up_the_password() {
         command(&data, free),
         command(&data, free),
         command(&data, free),
+        command(&data, free),
     ];
     failing[1].arg("--config").arg(&unreadable);
     failing[2].arg("--config").arg(folder.0.join("missing.toml"));
     failing[3].env("XO_FIRST_SERVERS", "no server at all");
+    let unreadable: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    failing[4].env("XO_ADMIN_PASSWORD", unreadable);
     for command in failing {
         let said = fails(command).await;
         assert!(
@@ -373,4 +376,25 @@ async fn what_was_acknowledged_survives_kill_9() {
     compare(&mut writers, program.address).await;
     program.kill().await;
     assert!(total >= ROUNDS);
+}
+
+#[tokio::test]
+async fn others_cannot_read_the_store_and_folders_that_are_there_stay_as_they_are() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| {
+        let metadata = std::fs::metadata(path).expect("there");
+        metadata.permissions().mode() & 0o777
+    };
+    let folder = Folder::new();
+    let (shared, made) = (folder.0.join("shared"), folder.0.join("deep/made"));
+    std::fs::create_dir_all(&shared).expect("made");
+    std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o755)).expect("changed");
+    for (data, expected) in [(&shared, 0o755), (&made, 0o700)] {
+        let program = Program::start(command(data, "127.0.0.1:0")).await;
+        assert_eq!(mode(data), expected, "{}", data.display());
+        for file in ["xo.redb", "key"] {
+            assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+        }
+        program.kill().await;
+    }
 }

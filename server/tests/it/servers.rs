@@ -69,6 +69,20 @@ async fn a_server_is_added_changed_and_removed() {
         shown["label"], shown["poolNameLabel"],
         "without a label of its own"
     );
+    let mut addresses = pool.read(|db| {
+        let hosts = db.refs("host");
+        hosts
+            .iter()
+            .map(|host| db.text("host", host, "address"))
+            .collect::<Vec<_>>()
+    });
+    addresses.sort();
+    let shown = client
+        .server_until(&id, "its hosts", |server| {
+            server["poolMembersAddresses"].is_array()
+        })
+        .await;
+    assert_eq!(shown["poolMembersAddresses"], json!(addresses));
 
     let (code, _, data) = client.fails("server.enable", json!({ "id": id })).await;
     assert_eq!((code, &data["actual"]), (25, &json!("connected")), "{data}");

@@ -419,6 +419,19 @@ async fn properties_are_set_and_erased() {
         .fails("vm.set", json!({ "id": id, "notes": "x".repeat(2049) }))
         .await;
     assert_eq!(code, 10);
+    for (param, value) in [
+        ("blockedOperations", json!({ "start": { "a": 1 } })),
+        ("xenStoreData", json!({ "x": 5 })),
+        ("creation", json!({ "date": "today" })),
+    ] {
+        let (code, _, data) = stage
+            .client
+            .fails("vm.set", json!({ "id": id, param: value }))
+            .await;
+        assert_eq!(code, 10, "{param}");
+        let path = data["errors"][0]["instancePath"].as_str().expect("a path");
+        assert!(path.starts_with(&format!("/{param}")), "{path}");
+    }
     stage.done().await;
 }
 

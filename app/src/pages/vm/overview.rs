@@ -66,7 +66,7 @@ fn System(row: Arc<Row<LightVm>>, full: Option<Arc<Value>>) -> impl IntoView {
         }
         (true, true, _) => format!("Detected {}", text(&full, "pvDriversVersion")),
     };
-    let installed = number(&full, "installTime").map(|at| format::absolute(at * 1000.0));
+    let installed = number(&full, "installTime").map(|at| at * 1000.0);
     let on_host = row().container != row().pool && !row().container.is_empty();
     view! {
         <Card title="System">
@@ -83,7 +83,7 @@ fn System(row: Arc<Row<LightVm>>, full: Option<Arc<Value>>) -> impl IntoView {
                 </Fact>
                 <Fact label="Guest tools">{tools}</Fact>
                 {(row().started > 0).then(|| view! { <Fact label="Running for"><Uptime started=row().started /></Fact> })}
-                {installed.map(|at| view! { <Fact label="Installed">{at}</Fact> })}
+                {installed.map(|at| view! { <Fact label="Installed"><span title=format::absolute(at)>{format::local(at)}</span></Fact> })}
                 <Fact label="Host">
                     {if on_host {
                         view! { <HostLink id=row().container.clone() icon=true /> }.into_any()

@@ -56,7 +56,7 @@ pub fn Snapshots(row: Memo<Option<Arc<Row<LightVm>>>>, asked: RwSignal<Option<Qu
             consequences: vec![
                 format!(
                     "Everything written on its disks since {} is lost.",
-                    format::absolute(snapshot.snapshot_time as f64 * 1000.0)
+                    format::local(snapshot.snapshot_time as f64 * 1000.0)
                 ),
                 "Take a snapshot first to be able to come back.".to_owned(),
             ],
@@ -106,8 +106,8 @@ pub fn Snapshots(row: Memo<Option<Arc<Row<LightVm>>>>, asked: RwSignal<Option<Qu
                                     <strong>{snapshot.name_label.clone()}</strong>
                                     {memory.then(|| view! { <span class="note">"with memory"</span> })}
                                 </div>
-                                <span class="line__when">
-                                    {format::absolute(time)} " · " {move || format::ago(state.clock.now.get(), time)}
+                                <span class="line__when" title=format::absolute(time)>
+                                    {format::local(time)} " · " {move || format::ago(state.clock.now.get(), time)}
                                 </span>
                                 <Button label="Revert" icon=Icon::Revert on_press=move || revert(&reverted) />
                                 <Button label="Delete" icon=Icon::Trash kind=Kind::Quiet on_press=move || delete(&deleted) />

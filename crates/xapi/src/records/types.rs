@@ -1,11 +1,13 @@
 //! The value types of record fields, and the JSON forms in which each is accepted.
 
-use super::lenient::Lenient;
+use super::lenient::{Lenient, Seed};
 use crate::reference::{OpaqueRef, Ref};
 use jiff::civil::DateTime;
-use serde::de::{MapAccess, SeqAccess};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::{fmt, ops::Deref};
+use serde::{
+    de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor},
+    ser::{Serialize, SerializeMap, Serializer},
+};
+use std::{cell::RefCell, fmt, ops::Deref};
 
 pub type Text = Box<str>;
 
@@ -143,10 +145,13 @@ impl<T> FromIterator<T> for List<T> {
 impl<T: Lenient> Lenient for List<T> {
     fn from_sequence<'de, A: SeqAccess<'de>>(mut sequence: A) -> Result<Option<Self>, A::Error> {
         let mut items = Vec::with_capacity(sequence.size_hint().unwrap_or(0).min(1024));
-        while let Some(item) = sequence.next_element_seed(super::lenient::Seed::<T>::new())? {
+        while let Some(item) = sequence.next_element_seed(Seed::<T>::new())? {
             items.extend(item);
         }
-        Ok(Some(List(items.into())))
+        // In an allocation of its size: one that is told to shrink stays as large as it is.
+        let mut exact = Vec::with_capacity(items.len());
+        exact.append(&mut items);
+        Ok(Some(List(exact.into())))
     }
 }
 
@@ -162,22 +167,95 @@ impl<T: Serialize> Serialize for List<T> {
 struct Packed(Box<[u8]>);
 
 impl Packed {
-    fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut bytes = Vec::new();
-        for text in texts {
-            let mut length = text.len();
-            while length >= 0x80 {
-                bytes.push(0x80 | length as u8);
-                length >>= 7;
-            }
-            bytes.push(length as u8);
-            bytes.extend_from_slice(text.as_bytes());
+    /// Packs what `fill` adds, in an allocation of its size: one that grew and is told to shrink stays as
+    /// large as it is.
+    fn filled<E>(fill: impl FnOnce(&mut Packer<'_>) -> Result<(), E>) -> Result<Self, E> {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        Self(bytes.into())
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            fill(&mut Packer(scratch))?;
+            Ok(Self(Box::from(scratch.as_slice())))
+        })
     }
 
     fn iter(&self) -> Unpacked<'_> {
         Unpacked(&self.0)
+    }
+}
+
+struct Packer<'a>(&'a mut Vec<u8>);
+
+impl Packer<'_> {
+    fn add(&mut self, text: &str) {
+        let mut length = text.len();
+        while length >= 0x80 {
+            self.0.push(0x80 | length as u8);
+            length >>= 7;
+        }
+        self.0.push(length as u8);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// How much there is, to come back to it.
+    fn mark(&self) -> usize {
+        self.0.len()
+    }
+
+    fn back_to(&mut self, mark: usize) {
+        self.0.truncate(mark);
+    }
+}
+
+/// Adds a text as it is read, in the forms in which [`Text`] is; tells whether it was one.
+struct PackedText<'a, 'b>(&'a mut Packer<'b>);
+
+impl PackedText<'_, '_> {
+    fn add<E>(self, text: Option<impl Deref<Target = str>>) -> Result<bool, E> {
+        if let Some(text) = &text {
+            self.0.add(text);
+        }
+        Ok(text.is_some())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for PackedText<'_, '_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PackedText<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
+        self.add(Some(text))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
+        self.add(Text::from_integer(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
+        self.add(i64::try_from(value).ok().and_then(Text::from_integer))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
+        self.add(Text::from_float(value))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+        self.add(Text::from_bool(value))
+    }
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<bool, A::Error> {
+        Text::from_sequence(sequence).map(|text| text.is_some())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
+        Text::from_map(map).map(|text| text.is_some())
     }
 }
 
@@ -224,9 +302,12 @@ impl fmt::Debug for Texts {
 }
 
 impl Lenient for Texts {
-    fn from_sequence<'de, A: SeqAccess<'de>>(sequence: A) -> Result<Option<Self>, A::Error> {
-        let items: Option<List<Text>> = List::from_sequence(sequence)?;
-        Ok(items.map(|items| Texts(Packed::of(items.iter().map(|item| &**item)))))
+    fn from_sequence<'de, A: SeqAccess<'de>>(mut sequence: A) -> Result<Option<Self>, A::Error> {
+        let packed = Packed::filled(|packer| {
+            while sequence.next_element_seed(PackedText(packer))?.is_some() {}
+            Ok(())
+        });
+        packed.map(|packed| Some(Texts(packed)))
     }
 }
 
@@ -256,11 +337,19 @@ impl fmt::Debug for Map {
 }
 
 impl Lenient for Map {
-    fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        let entries: Vec<(Text, Text)> = entries(map)?;
-        Ok(Some(Map(Packed::of(
-            entries.iter().flat_map(|(key, value)| [&**key, &**value]),
-        ))))
+    fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        let packed = Packed::filled(|packer| {
+            loop {
+                let start = packer.mark();
+                if map.next_key_seed(PackedText(packer))?.is_none() {
+                    return Ok(());
+                }
+                if !map.next_value_seed(PackedText(packer))? {
+                    packer.back_to(start);
+                }
+            }
+        });
+        packed.map(|packed| Some(Map(packed)))
     }
 }
 
@@ -294,7 +383,7 @@ impl Serialize for IntMap {
 fn entries<'de, V: Lenient, A: MapAccess<'de>>(mut map: A) -> Result<Vec<(Text, V)>, A::Error> {
     let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(1024));
     while let Some(key) = map.next_key::<Box<str>>()? {
-        if let Some(value) = map.next_value_seed(super::lenient::Seed::<V>::new())? {
+        if let Some(value) = map.next_value_seed(Seed::<V>::new())? {
             entries.push((key, value));
         }
     }
@@ -354,7 +443,11 @@ mod tests {
         let texts: Vec<String> = [0, 1, 127, 128, 129, 16_383, 16_384, 100_000]
             .map(|length| "x".repeat(length))
             .into();
-        let packed = Packed::of(texts.iter().map(String::as_str));
+        let packed = Packed::filled::<()>(|packer| {
+            texts.iter().for_each(|text| packer.add(text));
+            Ok(())
+        })
+        .expect("never refused");
         assert!(packed.iter().eq(texts.iter().map(String::as_str)));
     }
 

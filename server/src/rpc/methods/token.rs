@@ -6,7 +6,7 @@ use crate::{
     rpc::{
         error::{Failure, invalid_param, no_such_object},
         registry::{Call, Method, Outcome, Permission},
-        schema::{any_of, array, object, string},
+        schema::{any_of, array, members, object, string},
     },
 };
 use app::query::pattern;
@@ -29,7 +29,7 @@ pub fn methods() -> Vec<Method> {
         .params([
             ("description", string().longest(1000).optional()),
             ("expiresIn", any_of(&["number", "string"]).optional()),
-            ("client", object().optional()),
+            ("client", members([("id", string().longest(1000))]).optional()),
         ]),
         Method::new(
             "token.delete",
@@ -63,23 +63,12 @@ pub fn methods() -> Vec<Method> {
 
 async fn create(call: Call) -> Result<Outcome, Failure> {
     let validity_ms = call.params.get("expiresIn").map(duration_ms).transpose()?;
-    let client_id = match call.params.get("client") {
-        Some(client) => {
-            let id = client["id"]
-                .as_str()
-                .filter(|id| !id.is_empty() && id.len() <= 1000);
-            Some(
-                id.ok_or_else(|| invalid_param("/client/id", "must be a string of at most 1000 characters"))?
-                    .to_owned(),
-            )
-        }
-        None => None,
-    };
+    let client_id = call.params.get("client").and_then(|client| client["id"].as_str());
     let new = NewToken {
         user_id: call.caller()?.id.clone(),
         validity_ms,
         description: call.text("description").map(str::to_owned),
-        client_id,
+        client_id: client_id.map(str::to_owned),
     };
     Outcome::of(call.app.accounts.tokens.create(new).await?)
 }

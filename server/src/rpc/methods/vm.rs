@@ -5,7 +5,7 @@ use crate::{
     rpc::{
         error::{Failure, no_such_object, unauthorized},
         registry::{Call, Method, Outcome, Permission, Resolve, Right},
-        schema::{any_of, array, boolean, integer, number, object, string},
+        schema::{any_of, array, boolean, integer, map_of, members, number, string},
     },
 };
 use app::model::ObjectType as Type;
@@ -160,11 +160,14 @@ fn set_method() -> Method {
         ("hvmBootFirmware", erasable()),
         ("virtualizationMode", string().optional()),
         ("viridian", flag()),
-        ("blockedOperations", object().optional()),
-        ("creation", object().optional()),
+        (
+            "blockedOperations",
+            map_of(any_of(&["boolean", "null", "string"])).optional(),
+        ),
+        ("creation", members([("user", string().optional())]).optional()),
         ("suspendSr", erasable()),
         ("uefiMode", string().one_of(&["setup", "user"]).optional()),
-        ("xenStoreData", object().optional()),
+        ("xenStoreData", map_of(any_of(&["null", "string"])).optional()),
     ])
     .resolve(&[
         Resolve {
