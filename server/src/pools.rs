@@ -5,6 +5,7 @@
 
 mod backoff;
 mod call;
+mod connect;
 mod driver;
 mod failure;
 mod fingerprint;

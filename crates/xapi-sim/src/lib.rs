@@ -47,7 +47,7 @@ pub use faults::ALL;
 pub use ops::unimplemented_messages;
 pub use pool::members::Member;
 pub use pool::{PoolConfig, SimPool, Stats};
-pub use rpc::rbac::User;
+pub use rpc::rbac::{ROLES, User};
 pub use trouble::{TROUBLES, Trouble};
 pub use value::{NULL_REF, Value};
 pub use wire::{UNKNOWN_FIELD, UNKNOWN_MEMBER};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use xapi_sim::control::{self, Control};
-use xapi_sim::{ChurnKind, PoolConfig, SimPool};
+use xapi_sim::{ChurnKind, PoolConfig, SimPool, User};
 
 /// Simulated XenServer/XCP-ng pools that speak the real XAPI protocol.
 ///
@@ -83,6 +83,12 @@ struct Arguments {
     /// List the faults and leave
     #[arg(long)]
     list_faults: bool,
+    /// Single new hosts that can join a pool: no guests, no shared storage, no bonds
+    #[arg(long)]
+    fresh: bool,
+    /// Somebody beside root, such as ann:secret:vm-operator; may be repeated
+    #[arg(long = "user", value_name = "NAME:PASSWORD:ROLE", value_parser = user)]
+    users: Vec<User>,
     /// Password of root
     #[arg(long, default_value = "password")]
     password: String,
@@ -143,6 +149,23 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn user(text: &str) -> Result<User, String> {
+    let mut parts = text.splitn(3, ':').map(str::to_owned);
+    let mut part = || parts.next().ok_or("it takes NAME:PASSWORD:ROLE");
+    let user = User {
+        name: part()?,
+        password: part()?,
+        role: part()?,
+    };
+    match xapi_sim::ROLES.iter().any(|(role, _)| *role == user.role) {
+        true => Ok(user),
+        false => Err(format!(
+            "the roles are {}",
+            xapi_sim::ROLES.map(|(role, _)| role).join(", ")
+        )),
+    }
+}
+
 fn read(file: &Path) -> anyhow::Result<serde_json::Value> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
@@ -186,6 +209,8 @@ fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
         },
         listen,
         tls: arguments.tls && !arguments.no_tls,
+        fresh: arguments.fresh,
+        users: arguments.users.clone(),
         own_certificates: arguments.own_certificates,
         json_rpc: !arguments.xml_only,
         time_scale: arguments.time_scale,

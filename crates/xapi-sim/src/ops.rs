@@ -15,6 +15,7 @@ pub mod power;
 mod probe;
 mod records;
 mod settings;
+mod small;
 mod storage;
 mod system;
 mod transplant;
@@ -80,6 +81,10 @@ async fn dispatch(call: &Call, class: &'static Class, message: &'static Message,
         "network" | "PIF" | "VLAN" | "Bond" => network::run(call, &class.name, name, p)?,
         _ => None,
     };
+    let own = match own {
+        None => small::run(call, &class.name, name, p).await?,
+        done => done,
+    };
     match (own, message.kind) {
         (Some(value), _) => Ok(Some(value)),
         (None, Kind::Create) => records::create(call, class, &p[0]).map(Some),
@@ -131,7 +136,9 @@ fn is_implemented(class: &Class, message: &Message) -> bool {
         "Bond" => &[network::BOND],
         _ => &[],
     };
-    own.iter().any(|names| names.contains(&name)) || records::is_plain(class, message)
+    own.iter().any(|names| names.contains(&name))
+        || small::MESSAGES.contains(&&*format!("{}.{name}", class.name))
+        || records::is_plain(class, message)
 }
 
 /// What depends on a field that was written from outside.
@@ -265,6 +272,10 @@ mod tests {
             for name in names {
                 assert!(crate::db::class(class).message(name).is_some(), "{class}.{name}");
             }
+        }
+        for name in small::MESSAGES {
+            let (class, message) = name.split_once('.').expect("Class.message");
+            assert!(crate::db::class(class).message(message).is_some(), "{name}");
         }
         let missing = unimplemented_messages();
         assert!(missing.contains(&"VM.import_convert".to_owned()));

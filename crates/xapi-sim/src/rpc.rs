@@ -64,9 +64,8 @@ pub async fn call(pool: &Arc<Shared>, wire: Wire, name: &str, given: Vec<Value>)
         false => String::new(),
     };
     if message.needs_session {
-        let db = pool.db();
-        sessions::check(&db, &session)?;
-        rbac::check(&db, &session, class, message)?;
+        sessions::used(pool, &session)?;
+        rbac::check(&pool.db(), &session, class, message)?;
     }
     let params = params::typed(class, message, given)?;
     let mut call = Call {

@@ -22,6 +22,8 @@ mod pools;
 mod protocol;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/small.rs"]
+mod small;
 #[path = "it/state_machine.rs"]
 mod state_machine;
 #[path = "it/storage.rs"]

@@ -96,6 +96,27 @@ impl Endpoint {
             _ => Err(InvalidHost),
         }
     }
+
+    /// `url` with another host in it: the hosts of a pool share scheme and port, unless the address says another.
+    pub fn on_host(url: &str, address: &str) -> Option<String> {
+        let mut parsed = reqwest::Url::parse(url).ok()?;
+        let (address, port) = match address.split_once(':') {
+            Some((host, port)) if !port.contains(':') && !host.starts_with('[') => {
+                (host, Some(port.parse().ok()?))
+            }
+            _ => (address, None),
+        };
+        if port.is_some() {
+            parsed.set_port(port).ok()?;
+        }
+        let address = if address.contains(':') && !address.starts_with('[') {
+            format!("[{address}]")
+        } else {
+            address.to_owned()
+        };
+        parsed.set_host(Some(&address)).ok()?;
+        Some(parsed.as_str().trim_end_matches('/').to_owned())
+    }
 }
 
 /// The text names no host.
@@ -452,6 +473,21 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hosts_of_a_pool_share_scheme_and_port() {
+        let on = |url, address| Endpoint::on_host(url, address);
+        assert_eq!(
+            on("https://xen1", "10.0.0.2").as_deref(),
+            Some("https://10.0.0.2")
+        );
+        assert_eq!(
+            on("http://[fe80::1]:8080", "fe80::2").as_deref(),
+            Some("http://[fe80::2]:8080")
+        );
+        assert_eq!(on("http://xen1:1", "xen2:82").as_deref(), Some("http://xen2:82"));
+        assert_eq!((on("https://xen1", "a b"), on("https://xen1", "")), (None, None));
+    }
 
     #[test]
     fn addresses_as_people_type_them() {

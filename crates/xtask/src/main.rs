@@ -42,6 +42,7 @@ enum Verb {
 }
 
 fn main() -> anyhow::Result<()> {
+    running::end_together()?;
     match Arguments::parse().verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run_all(&options),

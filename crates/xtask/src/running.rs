@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
@@ -148,8 +148,35 @@ impl Drop for Simulator {
     }
 }
 
+/// Programs that run now.
+static PROGRAMS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn with_programs<T>(change: impl FnOnce(&mut Vec<u32>) -> T) -> T {
+    change(&mut PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// From now on, when this program is told to end, so are those that it started.
+pub fn end_together() -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let programs = with_programs(std::mem::take);
+            let ended = Command::new("kill")
+                .arg("-TERM")
+                .args(programs.iter().map(u32::to_string))
+                .status();
+            if let (false, Err(error)) = (programs.is_empty(), ended) {
+                eprintln!("processes {programs:?} cannot be ended: {error}");
+            }
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
 /// Asks a program to stop, and insists when it does not.
 fn end(child: &mut Child) {
+    with_programs(|programs| programs.retain(|id| *id != child.id()));
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
     }
@@ -175,11 +202,13 @@ fn end(child: &mut Child) {
 }
 
 fn spawn(command: &mut Command) -> anyhow::Result<Child> {
-    command
+    let child = command
         .stdout(Stdio::piped())
         .stdin(Stdio::null())
         .spawn()
-        .with_context(|| format!("cannot start {command:?}"))
+        .with_context(|| format!("cannot start {command:?}"))?;
+    with_programs(|programs| programs.push(child.id()));
+    Ok(child)
 }
 
 /// The first `count` values that `read` finds in a program's output; the rest of it is passed over.

@@ -59,6 +59,8 @@ pub struct ServerRecord {
     pub pool_name_description: Option<String>,
     /// Of its hosts, sorted.
     pub pool_members_addresses: Option<Vec<String>>,
+    /// Of their certificates, by address; empty where the pool tells none.
+    pub pool_members_fingerprints: Option<BTreeMap<String, String>>,
 }
 
 impl Record for ServerRecord {

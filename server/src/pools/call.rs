@@ -3,9 +3,11 @@
 //! Long operations run as XAPI tasks, and are followed through the event stream like everything else. A
 //! call that got no answer is not a call that was refused: its outcome is unknown, and that is what is said.
 
+use super::normal_fingerprint;
 use crate::inventory::{Graph, graph::Update};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +17,7 @@ use std::{
 use tokio::sync::watch;
 use xapi::{
     Cache, CallError, Change, Class, Client, Fault, OpaqueRef, Record,
-    records::{Host, Pool as PoolRecord, Task, XapiRecord},
+    records::{Certificate, Host, Pool as PoolRecord, Task, XapiRecord},
     watch::Batch,
     wire::{Answer, xml_rpc},
 };
@@ -81,17 +83,31 @@ impl Records {
         published
     }
 
-    /// Addresses of the pool's hosts.
-    pub(super) fn members_addresses(&self) -> Vec<String> {
+    /// Addresses of the pool's hosts, with the fingerprints of their certificates as far as it tells them.
+    pub(super) fn members(&self) -> BTreeMap<String, String> {
         let inner = self.read();
-        let mut addresses: Vec<String> = inner
-            .cache
-            .all::<Host>()
-            .filter_map(|(_, host)| host.address.as_deref().map(str::to_owned))
+        let hosts = inner.cache.all::<Host>();
+        let mut members: BTreeMap<String, String> = hosts
+            .filter_map(|(_, host)| host.address.as_deref())
             .filter(|address| !address.is_empty())
+            .map(|address| (address.to_owned(), String::new()))
             .collect();
-        addresses.sort_unstable();
-        addresses
+        for (_, certificate) in inner.cache.all::<Certificate>() {
+            // Other types are for the hosts among themselves, or authorities.
+            if certificate.r#type.as_deref().is_some_and(|kind| kind != "host") {
+                continue;
+            }
+            let host = certificate.host.as_ref().and_then(|host| inner.cache.get(host));
+            let address = host.and_then(|host| host.address.as_deref());
+            let known = [&certificate.fingerprint_sha256, &certificate.fingerprint];
+            let told = known.into_iter().flatten().find(|text| !text.is_empty());
+            if let (Some(member), Some(told)) = (address.and_then(|address| members.get_mut(address)), told)
+                && let Ok(Some(fingerprint)) = normal_fingerprint(told)
+            {
+                *member = fingerprint;
+            }
+        }
+        members
     }
 
     pub(super) fn announce(&self) {

@@ -12,6 +12,7 @@ use super::{
     LinkError, Shared,
     backoff::Backoff,
     call::{Pool, Records},
+    connect::connect,
 };
 use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
 use app::model::light::LinkStatus;
@@ -21,12 +22,10 @@ use std::{
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use xapi::{CallError, Client, Endpoint, tls::Trust, watch::Watch};
+use xapi::{Client, watch::Watch};
 
 /// "Last heard" is told to watchers at most this often; the value itself is always current.
 const HEARD_EVERY_MS: i64 = 5_000;
-pub(super) const FIRST_USE: &str = "first-use";
-const ORIGINATOR: &str = "xen-orchestra";
 
 struct Driver {
     shared: Arc<Shared>,
@@ -263,100 +262,23 @@ impl Driver {
         });
     }
 
-    /// Keeps the pool's name and its hosts' addresses with the registration, so that they can be shown while
-    /// the pool is away.
+    /// Keeps with the registration the pool's name, to be shown while the pool is away, and its hosts, of
+    /// which another may be master by then.
     async fn note_pool(&self, pool_id: &Arc<str>) {
         let (label, description, master) = self.records.pool_name();
-        let addresses = self.records.members_addresses();
+        let members = self.records.members();
         self.shared.set_state(&self.id, |state| state.master = master);
         let kept = self
             .shared
             .amend(&self.id, move |record| {
                 record.pool_name_label = label;
                 record.pool_name_description = description;
-                record.pool_members_addresses = Some(addresses);
+                record.pool_members_addresses = Some(members.keys().cloned().collect());
+                record.pool_members_fingerprints = Some(members);
             })
             .await;
         if let Err(error) = kept {
             tracing::error!(server = %self.id, pool = %pool_id, %error, "the name of the pool could not be kept");
         }
     }
-}
-
-/// A client that has logged in.
-async fn connect(shared: &Arc<Shared>, id: &str) -> Result<Client, LinkError> {
-    let mut endpoint = endpoint(shared, id).await?;
-    // A supporter names its master; a second answer of that kind is a pool in trouble.
-    for hops_left in [1, 0] {
-        let client = Client::new(endpoint.clone()).map_err(LinkError::from_call)?;
-        match client.login().await {
-            Ok(()) => return Ok(client),
-            Err(CallError::Fault(fault)) if fault.is("HOST_IS_SLAVE") && hops_left > 0 => {
-                let scheme = if endpoint.url.starts_with("http://") {
-                    "http"
-                } else {
-                    "https"
-                };
-                endpoint.url = Endpoint::parse_url(fault.param(0))
-                    .map(|url| url.replacen("https", scheme, 1))
-                    .map_err(|_| LinkError::Fault(fault.clone()))?;
-                // Each host has a certificate of its own.
-                if matches!(endpoint.trust, Trust::Pinned(_)) {
-                    return Err(LinkError::Fault(fault));
-                }
-            }
-            Err(error) => return Err(LinkError::from_call(error)),
-        }
-    }
-    Err(LinkError::Unreachable(
-        "the host and its master each say that the other is the master".to_owned(),
-    ))
-}
-
-async fn endpoint(shared: &Arc<Shared>, id: &str) -> Result<Endpoint, LinkError> {
-    let record = shared
-        .links()
-        .get(id)
-        .map(|link| link.record.clone())
-        .ok_or(LinkError::Stopped)?;
-    let invalid = |error: xapi::client::InvalidHost| LinkError::Unreachable(error.to_string());
-    let mut endpoint = Endpoint {
-        url: Endpoint::parse_url(&record.host).map_err(invalid)?,
-        password: shared
-            .secrets
-            .unseal(&record.sealed_password)
-            .ok_or(LinkError::Unsealable)?,
-        user: record.username,
-        trust: Trust::Authorities,
-        proxy: match &record.sealed_http_proxy {
-            Some(sealed) => Some(shared.secrets.unseal(sealed).ok_or(LinkError::Unsealable)?),
-            None => None,
-        },
-        originator: ORIGINATOR.to_owned(),
-    };
-    endpoint.trust = match record.fingerprint.as_deref() {
-        _ if record.allow_unauthorized => Trust::Anyone,
-        None => Trust::Authorities,
-        Some(FIRST_USE) if endpoint.url.starts_with("https") => {
-            let met = Client::new(Endpoint {
-                trust: Trust::Anyone,
-                ..endpoint.clone()
-            })
-            .map_err(LinkError::from_call)?
-            .meet()
-            .await
-            .map_err(LinkError::from_call)?;
-            let kept = shared
-                .amend(id, {
-                    let met = met.clone();
-                    move |record| record.fingerprint = Some(met)
-                })
-                .await;
-            kept.map_err(|error| LinkError::Unreachable(error.to_string()))?;
-            Trust::Pinned(met)
-        }
-        Some(FIRST_USE) => Trust::Authorities,
-        Some(fingerprint) => Trust::Pinned(fingerprint.to_owned()),
-    };
-    Ok(endpoint)
 }

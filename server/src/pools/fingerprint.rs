@@ -1,10 +1,13 @@
 //! Fingerprints of certificates, as people type them.
 
-use super::{RegistryError, driver};
+use super::RegistryError;
+
+/// Stands for the certificate that will be met first.
+pub(super) const FIRST_USE: &str = "first-use";
 
 /// The form in which fingerprints are compared; empty means none.
 pub(super) fn normal_fingerprint(text: &str) -> Result<Option<String>, RegistryError> {
-    if text.is_empty() || text == driver::FIRST_USE {
+    if text.is_empty() || text == FIRST_USE {
         return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
     }
     let digits: Vec<char> = text

@@ -116,6 +116,11 @@ async fn start(
         return Err(fault);
     }
     let old_guest = call.end(&marks, |db| {
+        // A hard shutdown may have overtaken the resumption; it cancels it.
+        let expected = if resuming { "Suspended" } else { "Halted" };
+        if db.get("VM", vm, "power_state").str() != expected {
+            return Err(Fault::new("TASK_CANCELLED", [&*call.task]));
+        }
         let old_guest = if resuming {
             None
         } else {
@@ -131,8 +136,8 @@ async fn start(
             alerts::vm(db, vm, "VM_STARTED", "started");
         }
         refresh_devices(db, vm);
-        old_guest
-    });
+        Ok(old_guest)
+    })?;
     if let Some(old_guest) = old_guest {
         report_guest(call, vm, old_guest);
     }
@@ -166,7 +171,8 @@ async fn reboot(call: &Call, vm: &str, operation: &'static str, seconds: f64) ->
         .await?;
     call.pass(&marks, seconds).await?;
     let old_guest = call.end(&marks, |db| {
-        if db.get("VM", vm, "power_state").str() == "Halted" {
+        // Something that was under way before may have ended meanwhile.
+        if !matches!(db.get("VM", vm, "power_state").str(), "Running" | "Paused") {
             return None;
         }
         let old_guest = forget_guest(db, vm);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::SimPool;
+use super::{Shared, SimPool};
 use crate::db::{Db, class};
 use crate::http::tls::Identity;
 use crate::value::Value;
@@ -147,27 +147,7 @@ impl SimPool {
     /// All hosts get new certificates (one for all, unless each has its own); connections are cut, as by the
     /// restart of the TLS proxy. Gives the new fingerprint of the first host.
     pub fn change_certificate(&self) -> anyhow::Result<String> {
-        ensure!(self.shared.config.tls, "this pool speaks plain HTTP");
-        let members = self.members();
-        let mut made: Vec<Arc<Identity>> = Vec::new();
-        for member in &members {
-            if made.is_empty() || self.shared.config.own_certificates {
-                let address = member.address.unwrap_or(self.shared.address).ip().to_string();
-                made.push(Arc::new(Identity::new(&address)?));
-            }
-        }
-        let identity = |at: usize| made.get(at).or(made.first()).cloned();
-        self.shared.write(|db| {
-            for (at, member) in members.iter().enumerate() {
-                let print = identity(at).map_or_else(String::new, |made| made.fingerprint_sha256.clone());
-                renew_certificate(db, &member.host, &print);
-            }
-        });
-        for (at, machine) in self.shared.members.lock().iter_mut().enumerate() {
-            machine.identity = identity(at);
-        }
-        self.cut_connections();
-        self.fingerprint_sha256().context("no certificate")
+        self.shared.change_certificate()
     }
 
     /// What is switched on now, by the names of [`crate::TROUBLES`].
@@ -185,6 +165,34 @@ impl SimPool {
     /// Connections accepted so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections_accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    pub fn change_certificate(&self) -> anyhow::Result<String> {
+        ensure!(self.config.tls, "this pool speaks plain HTTP");
+        let members = self.list_members();
+        let mut made: Vec<Arc<Identity>> = Vec::new();
+        for member in &members {
+            if made.is_empty() || self.config.own_certificates {
+                let address = member.address.unwrap_or(self.address).ip().to_string();
+                made.push(Arc::new(Identity::new(&address)?));
+            }
+        }
+        let identity = |at: usize| made.get(at).or(made.first()).cloned();
+        self.write(|db| {
+            for (at, member) in members.iter().enumerate() {
+                let print = identity(at).map_or_else(String::new, |made| made.fingerprint_sha256.clone());
+                renew_certificate(db, &member.host, &print);
+            }
+        });
+        for (at, machine) in self.members.lock().iter_mut().enumerate() {
+            machine.identity = identity(at);
+        }
+        self.cut_all();
+        made.first()
+            .map(|identity| identity.fingerprint_sha256.clone())
+            .context("no certificate")
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::db::{Db, Ref};
 use crate::fault::Fault;
-use crate::model::{Class, Message};
+use crate::model::{Class, Message, model};
 use crate::value::Value;
 
 /// From the most to the least powerful.
@@ -80,6 +80,17 @@ pub fn identifier(name: &str) -> String {
 
 pub fn subject_of(db: &Db, name: &str) -> Option<Ref> {
     db.find("subject", "subject_identifier", &identifier(name))
+}
+
+/// The calls that a role allows, as permissions are spelled.
+pub fn permissions(role: &str) -> Vec<String> {
+    let Some(has) = rank(role) else { return vec![] };
+    let classes = model().classes.iter();
+    classes
+        .flat_map(|class| class.messages.iter().map(move |message| (class, message)))
+        .filter(|(_, message)| rank(&message.min_role).is_some_and(|needs| has <= needs))
+        .map(|(class, message)| format!("{}.{}", class.name, message.name).to_lowercase())
+        .collect()
 }
 
 /// How powerful a role is: 0 is the most powerful.

@@ -9,6 +9,31 @@ use crate::value::Value;
 /// Above this many sessions of one originator the oldest is destroyed without a word.
 const QUOTA: usize = 500;
 
+/// A session that nobody used for so long ends.
+const IDLE_SECONDS: i64 = 24 * 3600;
+/// Use is written down at most this often.
+const NOTED_SECONDS: i64 = 600;
+
+/// Checks a session at the start of a call, and notes that it is in use.
+pub fn used(pool: &Shared, session: &str) -> Result<(), Fault> {
+    let idle = {
+        let db = pool.db();
+        check(&db, session)?;
+        db.now() - db.get("session", session, "last_active").int()
+    };
+    if idle > IDLE_SECONDS {
+        pool.write(|db| db.destroy("session", session));
+        return Err(Fault::new("SESSION_INVALID", [session]));
+    }
+    if idle > NOTED_SECONDS {
+        pool.write(|db| {
+            let now = Value::Date(db.now());
+            db.set("session", session, "last_active", now)
+        });
+    }
+    Ok(())
+}
+
 pub fn check(db: &Db, session: &str) -> Result<(), Fault> {
     if db.exists("session", session) {
         Ok(())

@@ -1,0 +1,139 @@
+//! Logging in to the master of a pool, whichever of its hosts that is now.
+//!
+//! The registered host comes first: it is the master, or names the one that it follows. When it says nothing,
+//! the other hosts of the pool are asked, as they were known when the pool was heard last.
+
+use super::{LinkError, Shared, fingerprint::FIRST_USE};
+use crate::persist::records::ServerRecord;
+use std::{collections::BTreeMap, sync::Arc};
+use xapi::{CallError, Client, Endpoint, tls::Trust};
+
+const ORIGINATOR: &str = "xen-orchestra";
+
+/// A client that has logged in.
+pub(super) async fn connect(shared: &Arc<Shared>, id: &str) -> Result<Client, LinkError> {
+    let record = shared
+        .links()
+        .get(id)
+        .map(|link| link.record.clone())
+        .ok_or(LinkError::Stopped)?;
+    let members = record.pool_members_fingerprints.clone().unwrap_or_default();
+    let mut search = Search {
+        registered: endpoint(shared, id, record).await?,
+        members: &members,
+        tried: Vec::new(),
+    };
+    let registered = search.registered.url.clone();
+    let error = match search.log_in(registered).await {
+        Err(error @ (LinkError::Unreachable(_) | LinkError::Fault(_))) => error,
+        other => return other,
+    };
+    for address in members.keys() {
+        let Some(url) = Endpoint::on_host(&search.registered.url, address) else {
+            continue;
+        };
+        match search.log_in(url).await {
+            Ok(client) => return Ok(client),
+            Err(error) => tracing::debug!(server = %id, %address, %error, "no help from another host"),
+        }
+    }
+    Err(error)
+}
+
+struct Search<'a> {
+    registered: Endpoint,
+    /// Hosts of the pool, with the fingerprints of their certificates as the pool itself told them.
+    members: &'a BTreeMap<String, String>,
+    tried: Vec<String>,
+}
+
+impl Search<'_> {
+    /// Logs in to this host, or to the master that it names.
+    async fn log_in(&mut self, mut url: String) -> Result<Client, LinkError> {
+        // A supporter names its master; a second answer of that kind is a pool in trouble.
+        for hops_left in [1, 0] {
+            if self.tried.contains(&url) {
+                return Err(LinkError::Unreachable(format!("{url} was tried already")));
+            }
+            self.tried.push(url.clone());
+            let trust = self.trust(&url).ok_or_else(|| LinkError::Untrusted {
+                reason: format!("the pool has not told the certificate of {url}"),
+                fingerprint: None,
+            })?;
+            let endpoint = Endpoint {
+                url: url.clone(),
+                trust,
+                ..self.registered.clone()
+            };
+            let client = Client::new(endpoint).map_err(LinkError::from_call)?;
+            match client.login().await {
+                Ok(()) => return Ok(client),
+                Err(CallError::Fault(fault)) if fault.is("HOST_IS_SLAVE") && hops_left > 0 => {
+                    url = Endpoint::on_host(&url, fault.param(0)).ok_or(LinkError::Fault(fault))?;
+                }
+                Err(error) => return Err(LinkError::from_call(error)),
+            }
+        }
+        Err(LinkError::Unreachable(
+            "the host and its master each say that the other is the master".to_owned(),
+        ))
+    }
+
+    /// Each host has a certificate of its own: a pin is good for one of them.
+    fn trust(&self, url: &str) -> Option<Trust> {
+        let registered = &self.registered;
+        if url == registered.url || !matches!(registered.trust, Trust::Pinned(_)) {
+            return Some(registered.trust.clone());
+        }
+        let known = self
+            .members
+            .iter()
+            .find(|(address, _)| Endpoint::on_host(&registered.url, address).as_deref() == Some(url));
+        let (_, fingerprint) = known.filter(|(_, fingerprint)| !fingerprint.is_empty())?;
+        Some(Trust::Pinned(fingerprint.clone()))
+    }
+}
+
+/// How the registered host is reached; learns its certificate where it is to be trusted at first use.
+async fn endpoint(shared: &Arc<Shared>, id: &str, record: ServerRecord) -> Result<Endpoint, LinkError> {
+    let invalid = |error: xapi::client::InvalidHost| LinkError::Unreachable(error.to_string());
+    let mut endpoint = Endpoint {
+        url: Endpoint::parse_url(&record.host).map_err(invalid)?,
+        password: shared
+            .secrets
+            .unseal(&record.sealed_password)
+            .ok_or(LinkError::Unsealable)?,
+        user: record.username,
+        trust: Trust::Authorities,
+        proxy: match &record.sealed_http_proxy {
+            Some(sealed) => Some(shared.secrets.unseal(sealed).ok_or(LinkError::Unsealable)?),
+            None => None,
+        },
+        originator: ORIGINATOR.to_owned(),
+    };
+    endpoint.trust = match record.fingerprint.as_deref() {
+        _ if record.allow_unauthorized => Trust::Anyone,
+        None => Trust::Authorities,
+        Some(FIRST_USE) if endpoint.url.starts_with("https") => {
+            let met = Client::new(Endpoint {
+                trust: Trust::Anyone,
+                ..endpoint.clone()
+            })
+            .map_err(LinkError::from_call)?
+            .meet()
+            .await
+            .map_err(LinkError::from_call)?;
+            let kept = shared
+                .amend(id, {
+                    let met = met.clone();
+                    move |record| record.fingerprint = Some(met)
+                })
+                .await;
+            kept.map_err(|error| LinkError::Unreachable(error.to_string()))?;
+            Trust::Pinned(met)
+        }
+        Some(FIRST_USE) => Trust::Authorities,
+        Some(fingerprint) => Trust::Pinned(fingerprint.to_owned()),
+    };
+    Ok(endpoint)
+}

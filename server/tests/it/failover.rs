@@ -1,0 +1,116 @@
+//! A pool outlives its master: another host is found, also after a restart of this server, and the first one
+//! leads there once it is back.
+
+use crate::support::*;
+use serde_json::{Value, json};
+use xapi_sim::{PoolConfig, SimPool};
+
+/// Three hosts with addresses and certificates of their own.
+async fn three_hosts(seed: u64) -> SimPool {
+    pool_with(PoolConfig {
+        tls: true,
+        own_certificates: true,
+        hosts: 3,
+        seed,
+        ..PoolConfig::default()
+    })
+    .await
+}
+
+async fn follow(client: &mut Client, pool: &SimPool) -> String {
+    let mut registration = registration(pool);
+    registration["fingerprint"] = json!("first-use");
+    let id = client.ok("server.add", registration).await;
+    let id = id.as_str().expect("an id").to_owned();
+    client.connected(&id).await;
+    id
+}
+
+/// Waits until the server follows the pool through this host.
+async fn led_by(client: &mut Client, pool: &SimPool, id: &str, host: usize) {
+    let master = pool.members()[host].host.clone();
+    let master = pool.read(|db| db.text("host", &master, "uuid"));
+    client
+        .server_until(id, "the new master leads", |server| {
+            server["status"] == "connected" && server["master"] == json!(master)
+        })
+        .await;
+}
+
+/// Waits until a change that is made now was seen: the link is alive, not only said to be.
+async fn sees_changes(client: &mut Client, pool: &SimPool, name: &str) {
+    let vm = pool.write(|db| {
+        let vm = db
+            .refs("VM")
+            .into_iter()
+            .find(|vm| !db.get("VM", vm, "is_control_domain").bool())
+            .expect("a VM");
+        db.set("VM", &vm, "name_label", name);
+        db.text("VM", &vm, "uuid")
+    });
+    eventually("the new name is published", async || {
+        let objects = client.all_objects().await;
+        let object = objects.values().find(|object| object["uuid"] == vm)?;
+        (object["name_label"] == name).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_death_of_a_master_leads_to_the_next_one_and_back() {
+    let (server, pool) = (TestServer::start().await, three_hosts(71).await);
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+
+    let dead = pool.kill_master().await.expect("a master");
+    pool.change_master(1).expect("another host");
+    led_by(&mut client, &pool, &id, 1).await;
+    sees_changes(&mut client, &pool, "after the death").await;
+
+    // The registered host is back, follows the new master, and names it.
+    pool.power_on(dead).await.expect("it starts");
+    pool.cut_connections();
+    led_by(&mut client, &pool, &id, 1).await;
+    sees_changes(&mut client, &pool, "after the return").await;
+}
+
+#[tokio::test]
+async fn a_restart_remembers_the_hosts_of_a_pool() {
+    let folder = Folder::new();
+    let pool = three_hosts(72).await;
+    let server = TestServer::start_in(&folder.0).await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    client
+        .server_until(&id, "the hosts are known", |server| {
+            server["poolMembersAddresses"].as_array().map(Vec::len) == Some(3)
+        })
+        .await;
+    drop(client);
+    server.stop().await;
+
+    pool.kill_master().await.expect("a master");
+    pool.change_master(2).expect("another host");
+    let server = TestServer::start_in(&folder.0).await;
+    let mut client = server.admin().await;
+    led_by(&mut client, &pool, &id, 2).await;
+}
+
+#[tokio::test]
+async fn an_impostor_at_another_address_is_not_believed() {
+    let (server, pool) = (TestServer::start().await, three_hosts(73).await);
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+    // All certificates change at once, and nobody told us over a link that we trust.
+    pool.set_listening(false).await.expect("it stops");
+    pool.change_certificate().expect("new certificates");
+    pool.set_listening(true).await.expect("it starts");
+    let shown: Value = client
+        .server_until(&id, "it is refused", |server| {
+            server["error"]["code"] == "UNTRUSTED_CERTIFICATE"
+        })
+        .await;
+    assert_eq!(shown["status"], "disconnected");
+}
