@@ -4,6 +4,8 @@
 mod churn;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/dice.rs"]
+mod dice;
 #[path = "it/events.rs"]
 mod events;
 #[path = "it/faults.rs"]

@@ -57,7 +57,9 @@ impl Search<'_> {
             }
             self.tried.push(url.clone());
             let trust = self.trust(&url).ok_or_else(|| LinkError::Untrusted {
-                reason: format!("the pool has not told the certificate of {url}"),
+                reason: format!(
+                    "this is not the master, and the certificate of {url} is not known: register that host"
+                ),
                 fingerprint: None,
             })?;
             let endpoint = Endpoint {

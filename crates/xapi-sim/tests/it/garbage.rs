@@ -5,21 +5,9 @@ use serde_json::{Value as Json, json};
 use xapi_sim::consistency::contradictions;
 
 use crate::client::{Client, pool};
+use crate::dice::Dice;
 
 const REQUESTS: usize = 3000;
-
-/// SplitMix64: the same numbers everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % limit.max(1) as u64) as usize
-    }
-}
 
 /// Pieces that parsers trip over.
 const PIECES: [&str; 22] = [

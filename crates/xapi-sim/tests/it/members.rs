@@ -34,6 +34,20 @@ fn slave_of(answer: Result<Client, Json>) -> String {
     error["data"][0].as_str().expect("an address").to_owned()
 }
 
+/// A session with one host alone, as for emergencies.
+async fn local_login_at(pool: &SimPool, at: usize) -> Client {
+    let mut local = Client::connect_to(&address(pool, at)).await;
+    let session = local
+        .rpc(
+            "session.slave_local_login_with_password",
+            json!(["root", "password"]),
+        )
+        .await
+        .expect("a local session");
+    local.session = session.as_str().expect("a reference").to_owned();
+    local
+}
+
 #[tokio::test]
 async fn supporters_name_the_master() {
     let pool = three().await;
@@ -70,15 +84,7 @@ async fn a_dead_master_is_replaced_in_an_emergency_and_comes_back_as_a_supporter
     let dead = pool.kill_master().await.expect("there is one");
     assert!(TcpStream::connect(address(&pool, 0)).await.is_err());
     assert_eq!(slave_of(login_at(&pool, 1).await), "127.0.0.1");
-    let mut local = Client::connect_to(&address(&pool, 1)).await;
-    let session = local
-        .rpc(
-            "session.slave_local_login_with_password",
-            json!(["root", "password"]),
-        )
-        .await
-        .expect("a local session");
-    local.session = session.as_str().expect("a reference").to_owned();
+    let mut local = local_login_at(&pool, 1).await;
     local.ok("pool.emergency_transition_to_master", json!([])).await;
     assert!(login_at(&pool, 1).await.is_ok());
     assert_eq!(slave_of(login_at(&pool, 2).await), "127.0.0.2");
@@ -98,15 +104,7 @@ async fn a_dead_master_is_replaced_in_an_emergency_and_comes_back_as_a_supporter
 #[tokio::test]
 async fn an_emergency_is_one_only_while_the_master_is_dead() {
     let pool = three().await;
-    let mut local = Client::connect_to(&address(&pool, 1)).await;
-    let session = local
-        .rpc(
-            "session.slave_local_login_with_password",
-            json!(["root", "password"]),
-        )
-        .await
-        .expect("a local session");
-    local.session = session.as_str().expect("a reference").to_owned();
+    let mut local = local_login_at(&pool, 1).await;
     let fault = local
         .fault("pool.emergency_transition_to_master", json!([]))
         .await;

@@ -12,6 +12,7 @@ use xapi_sim::model::model;
 use xapi_sim::{PoolConfig, SimPool};
 
 use crate::client::{Client, pool_with};
+use crate::dice::Dice;
 
 const OPERATIONS: usize = 1000;
 /// These say that the simulator failed, never that the question was wrong.
@@ -37,23 +38,6 @@ fn seeds() -> Vec<u64> {
     match std::env::var("XAPI_SIM_SEED") {
         Ok(seed) => vec![seed.parse().expect("XAPI_SIM_SEED is a number")],
         Err(_) => vec![1, 2, 3],
-    }
-}
-
-/// SplitMix64: the same numbers everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % limit.max(1) as u64) as usize
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
-        (!from.is_empty()).then(|| from[self.below(from.len())].clone())
     }
 }
 
