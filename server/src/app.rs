@@ -78,7 +78,7 @@ impl App {
         let store = Store::open(backend, &secrets).await?;
         let accounts = Accounts::open(store.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
-        let pools = Pools::open(store, secrets, inventory.clone(), limits.silence).await?;
+        let pools = Pools::open(store, secrets, inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
             register_first_servers(&pools, &config.first_servers).await?;

@@ -7,6 +7,7 @@ mod limits;
 mod program;
 mod protocol;
 mod proxies;
+mod retries;
 mod servers;
 mod session;
 mod silence;
