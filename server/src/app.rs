@@ -65,7 +65,11 @@ impl App {
         make_folder(&config.data_dir)
             .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
         let backend = Embedded::open(&config.data_dir.join("xo.redb"))?;
-        Self::with_backend(config, Limits::default(), Arc::new(backend)).await
+        let limits = Limits {
+            pace: config.pool_pace,
+            ..Limits::default()
+        };
+        Self::with_backend(config, limits, Arc::new(backend)).await
     }
 
     /// As [`App::build`], on a store and within limits of the caller's choice.

@@ -12,6 +12,7 @@ mod servers;
 mod session;
 mod silence;
 mod stage;
+#[path = "../support/mod.rs"]
 mod support;
 mod tasks;
 mod tokens;

@@ -7,62 +7,12 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     path::Path,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-};
-
-fn command(folder: &Path, listen: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xo-server"));
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("XO_") || name.starts_with("LEPTOS_") {
-            command.env_remove(&*name);
-        }
-    }
-    command
-        .args(["--listen", listen, "--admin-email", EMAIL, "--log", "warn"])
-        .arg("--data-dir")
-        .arg(folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-struct Program {
-    child: Child,
-    address: SocketAddr,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    async fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::inherit()).spawn().expect("a process");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let first = tokio::time::timeout(DEADLINE, lines.next_line()).await;
-        let first = first.expect("in time").expect("readable").expect("a line");
-        let address = first
-            .strip_prefix("Xen Orchestra is at http://")
-            .expect("its address");
-        Self {
-            address: address.trim_end_matches('/').parse().expect("an address"),
-            child,
-            lines,
-        }
-    }
-
-    /// SIGKILL.
-    async fn kill(mut self) {
-        self.child.kill().await.expect("killed");
-    }
-}
+use tokio::{io::AsyncReadExt, process::Command};
 
 /// A start that fails: all that it printed.
 async fn fails(mut command: Command) -> String {
