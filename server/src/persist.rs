@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod memory;
 mod migrations;
+mod murmur;
 pub mod records;
 pub mod secrets;
 
