@@ -82,6 +82,7 @@ impl App {
         let store = Store::open(backend, &secrets).await?;
         let accounts = Accounts::open(store.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
+        let access = Access::open(store.clone(), inventory.clone()).await?;
         let pools = Pools::open(store, secrets, inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
@@ -95,7 +96,7 @@ impl App {
             accounts,
             inventory,
             pools,
-            access: Access,
+            access,
             feed,
             connections: Connections::default(),
             registry: Registry::new(methods::all()),

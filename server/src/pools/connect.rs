@@ -93,8 +93,17 @@ impl Search<'_> {
             ..self.registered.clone()
         };
         let client = Client::new(endpoint).map_err(LinkError::from_call)?;
-        client.login().await.map_err(LinkError::from_call)?;
-        Ok(client)
+        match client.login().await.map_err(LinkError::from_call) {
+            Ok(()) => Ok(client),
+            // People look at the host that they registered: they must be told that it is another one.
+            Err(LinkError::Untrusted { reason, fingerprint }) if url != self.registered.url => {
+                Err(LinkError::Untrusted {
+                    reason: format!("{url}, another host of the pool: {reason}"),
+                    fingerprint,
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Each host has a certificate of its own: a pin is good for one of them.

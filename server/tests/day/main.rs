@@ -11,6 +11,7 @@ mod pool;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../soak/world.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
 mod world;
 
 use std::time::Duration;

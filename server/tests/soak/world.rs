@@ -210,6 +210,17 @@ impl World {
         }
     }
 
+    /// An administrator who watches: links that are refused for their certificate are looked at.
+    async fn look_after_certificates(&mut self) {
+        let servers = self.admin.ok("server.getAll", json!({})).await;
+        for server in servers.as_array().expect("a list") {
+            if server["error"]["code"] == "UNTRUSTED_CERTIFICATE" {
+                let at = self.sites.iter().position(|site| server["id"] == site.server);
+                self.accept(at.expect("a pool of ours")).await;
+            }
+        }
+    }
+
     /// An administrator looks at the certificate of the master and pins it.
     async fn accept(&mut self, at: usize) {
         let site = &self.sites[at];
@@ -298,6 +309,7 @@ impl World {
                     differences(&followed, &expected)
                 );
             }
+            self.look_after_certificates().await;
             self.wait(Duration::from_millis(50)).await;
         }
     }
