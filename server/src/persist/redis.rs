@@ -16,8 +16,8 @@ pub use owner::Owner;
 
 use super::{Backend, Change, Pending, Status, StoreError};
 use link::{Asked, Link, Outcome};
-use redis::{Cmd, FromRedisValue, Pipeline};
-use scripts::{COMMIT, HEAD, OWNER, RECORDS};
+use redis::{Cmd, FromRedisValue};
+use scripts::{COMMIT, GET, HEAD, LIST, OWNER, RECORDS};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -81,20 +81,22 @@ fn key(collection: &str) -> String {
 
 impl Link {
     /// Reads from the store that we know and from no other.
-    async fn read<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreError> {
-        let session = self.session()?;
-        let mut both = Pipeline::new();
-        both.atomic().hget(HEAD, "store").add_command(command);
-        let mut connection = session.connection();
-        let query = both.query_async::<(Option<String>, T)>(&mut connection);
-        let (store, value) = self
-            .ask(&session, self.waits.answer, query)
-            .await
-            .map_err(Asked::error)?;
-        if store.as_deref() != Some(session.store()) {
-            return Err(self.lost_store(&session));
+    async fn read<T: FromRedisValue>(&self, script: &str, key: String, id: &str) -> Result<T, StoreError> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(script).arg(2).arg(HEAD).arg(key).arg(id);
+        for last in [false, true] {
+            let session = self.session()?;
+            let mut connection = session.connection();
+            let query = command.query_async::<(Option<String>, T)>(&mut connection);
+            match self.ask(&session, self.waits.answer, query).await {
+                Ok((store, value)) if store.as_deref() == Some(session.store()) => return Ok(value),
+                Ok(_) => return Err(self.lost_store(&session)),
+                // A connection that was lost while nobody used it is found out by the first who does.
+                Err(Asked::Unanswered(_)) if !last && self.comes_back(&session).await => {}
+                Err(asked) => return Err(asked.error()),
+            }
         }
-        Ok(value)
+        Err(StoreError::Away("the connection was lost again".to_owned()))
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -108,7 +110,7 @@ impl Link {
         // A connection that was lost without us noticing is found out by the first change: it gets a second.
         for _ in 0..2 {
             let session = self.session()?;
-            let (command, size) = command(&session, &commit, &changes);
+            let (command, size) = self.command(&session, &commit, &changes);
             self.begin(&commit);
             let limit = self.waits.answer + Duration::from_secs(size / SLOW);
             let mut connection = session.connection();
@@ -118,7 +120,7 @@ impl Link {
                     self.finished(&session, commit);
                     return Ok(());
                 }
-                Ok(word) if self.is_current(&session) => {
+                Ok(word) if word != "expired" && self.is_current(&session) => {
                     self.abandoned();
                     return Err(self.refused(&session, &word));
                 }
@@ -126,65 +128,66 @@ impl Link {
                     self.abandoned();
                     return Err(error);
                 }
-                // Nothing was heard, or we have another lease since: the next connection tells.
-                Ok(_) | Err(Asked::Unanswered(_)) => match self.outcome(&session, &commit).await {
-                    Outcome::Made => return Ok(()),
-                    Outcome::NotMade => tracing::debug!("a change is sent again"),
-                    Outcome::Unknown(error) => return Err(error),
-                },
+                // Nothing was heard, or our lease is no more: the next connection tells.
+                Ok(_) | Err(Asked::Unanswered(_)) => {
+                    self.expired(&session);
+                    match self.outcome(&session, &commit).await {
+                        Outcome::Made => return Ok(()),
+                        Outcome::NotMade => tracing::debug!("a change is sent again"),
+                        Outcome::Unknown(error) => return Err(error),
+                    }
+                }
             }
         }
         Err(StoreError::Away(
             "the connection was lost again; the change was not made".to_owned(),
         ))
     }
-}
 
-fn command(session: &link::Session, commit: &str, changes: &[Change]) -> (Cmd, u64) {
-    let mut collections: Vec<&str> = changes.iter().map(|change| change.collection).collect();
-    collections.sort_unstable();
-    collections.dedup();
-    let mut command = redis::cmd("EVAL");
-    command
-        .arg(COMMIT)
-        .arg(2 + collections.len())
-        .arg(OWNER)
-        .arg(HEAD);
-    for collection in &collections {
-        command.arg(key(collection));
+    fn command(&self, session: &link::Session, commit: &str, changes: &[Change]) -> (Cmd, u64) {
+        let mut collections: Vec<&str> = changes.iter().map(|change| change.collection).collect();
+        collections.sort_unstable();
+        collections.dedup();
+        let mut command = redis::cmd("EVAL");
+        command
+            .arg(COMMIT)
+            .arg(2 + collections.len())
+            .arg(OWNER)
+            .arg(HEAD);
+        for collection in &collections {
+            command.arg(key(collection));
+        }
+        command
+            .arg(session.token())
+            .arg(session.store())
+            .arg(session.revision())
+            .arg(session.revision() + 1)
+            .arg(commit)
+            .arg(self.lease());
+        let mut size = 0;
+        for change in changes {
+            let place = collections.partition_point(|name| *name < change.collection);
+            let (mark, value) = match &change.value {
+                Some(value) => ("=", value.as_slice()),
+                None => ("-", [].as_slice()),
+            };
+            size += value.len() as u64;
+            // Lua counts from one, and owner and head come first.
+            command.arg(place + 3).arg(&change.id).arg(mark).arg(value);
+        }
+        (command, size)
     }
-    command
-        .arg(session.token())
-        .arg(session.store())
-        .arg(session.revision())
-        .arg(session.revision() + 1)
-        .arg(commit);
-    let mut size = 0;
-    for change in changes {
-        let place = collections.partition_point(|name| *name < change.collection);
-        let (mark, value) = match &change.value {
-            Some(value) => ("=", value.as_slice()),
-            None => ("-", [].as_slice()),
-        };
-        size += value.len() as u64;
-        // Lua counts from one, and owner and head come first.
-        command.arg(place + 3).arg(&change.id).arg(mark).arg(value);
-    }
-    (command, size)
 }
 
 impl Backend for Redis {
     fn get(&self, collection: &'static str, id: &str) -> Pending<'_, Option<Vec<u8>>> {
-        let mut command = redis::cmd("HGET");
-        command.arg(key(collection)).arg(id);
-        Box::pin(async move { self.link.read(command).await })
+        let id = id.to_owned();
+        Box::pin(async move { self.link.read(GET, key(collection), &id).await })
     }
 
     fn list(&self, collection: &'static str) -> Pending<'_, Vec<(String, Vec<u8>)>> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(key(collection));
         Box::pin(async move {
-            let mut records: Vec<(String, Vec<u8>)> = self.link.read(command).await?;
+            let mut records: Vec<(String, Vec<u8>)> = self.link.read(LIST, key(collection), "").await?;
             records.sort_unstable_by(|one, other| one.0.cmp(&other.0));
             Ok(records)
         })

@@ -31,6 +31,8 @@ struct State {
     known: Known,
     /// The number tells one connection from the next.
     number: u64,
+    /// To connect, since the connection was lost.
+    attempts: u32,
     connection: Result<(MultiplexedConnection, String), StoreError>,
 }
 
@@ -149,6 +151,7 @@ impl Link {
         let nothing = State {
             known: Known::default(),
             number: 0,
+            attempts: 0,
             connection: Err(StoreError::Away("not connected yet".to_owned())),
         };
         let link = Self {
@@ -245,6 +248,12 @@ impl Link {
             }
         };
         let mut connection = self.address.connect(self.waits.answer).await.map_err(classify)?;
+        // Who is not signed in is told so only when asking for little.
+        let ping = redis::cmd("PING");
+        match timeout(self.waits.answer, ping.exec_async(&mut connection)).await {
+            Ok(answer) => answer.map_err(classify)?,
+            Err(_) => return Err(Refusal::Later(StoreError::Away("no answer in time".to_owned()))),
+        }
         let token = uuid::Uuid::new_v4().to_string();
         let collections = collections();
         let mut command = redis::cmd("EVAL");
@@ -253,9 +262,8 @@ impl Link {
         for collection in collections {
             command.arg(key(collection));
         }
-        let lease = u64::try_from(self.waits.lease.as_millis()).unwrap_or(u64::MAX);
         command.arg(&self.owner.id).arg(&token).arg(&self.owner.name);
-        command.arg(lease).arg(expected);
+        command.arg(self.lease()).arg(expected);
         let asking = command.query_async::<Vec<Option<String>>>(&mut connection);
         let answer = match timeout(self.waits.answer, asking).await {
             Ok(answer) => answer.map_err(classify)?,
@@ -342,9 +350,20 @@ impl Link {
         }
         tracing::error!("{}: {why}", self.address);
         state.connection = Err(why);
+        state.attempts = 0;
         drop(state);
         self.changed.send_modify(|revision| *revision += 1);
         self.lost.notify_one();
+    }
+
+    /// In ms.
+    pub(super) fn lease(&self) -> u64 {
+        u64::try_from(self.waits.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The lease has to be taken again.
+    pub(super) fn expired(&self, session: &Session) {
+        self.drop_connection(session, StoreError::Away("our lease has run out".to_owned()));
     }
 
     /// The store is not the one that we know.
@@ -357,7 +376,7 @@ impl Link {
     /// What a script said in place of `done`.
     pub(super) fn refused(&self, session: &Session, word: &str) -> StoreError {
         let error = match word {
-            "owner" => StoreError::InUse("our lease was taken or has run out".to_owned()),
+            "owner" => StoreError::InUse("another server has taken our lease".to_owned()),
             "head" => StoreError::Lost("it is not as we left it".to_owned()),
             other => {
                 return StoreError::Unusable(format!("{other} is not of ours: it has the wrong type"));
@@ -421,6 +440,27 @@ impl Link {
         }
     }
 
+    /// Whether the first attempt to connect again succeeds.
+    pub(super) async fn comes_back(&self, session: &Session) -> bool {
+        let mut changed = self.changed.subscribe();
+        let known = async {
+            loop {
+                {
+                    let state = self.state();
+                    if state.connection.is_ok() {
+                        return state.number > session.number;
+                    }
+                    if state.attempts > 0 {
+                        return false;
+                    }
+                }
+                // The sender is ours: it does not go.
+                let _ = changed.changed().await;
+            }
+        };
+        timeout(self.waits.answer, known).await.unwrap_or(false)
+    }
+
     /// One step of the keeper: what is there is kept, what is not is looked for.
     async fn tend(&self) {
         match self.session() {
@@ -430,20 +470,20 @@ impl Link {
     }
 
     async fn renew(&self, session: &Session) {
-        // A change that is being made has the lease checked anyway, and moves the revision meanwhile.
-        let Ok(_turn) = self.committing.try_lock() else {
+        // Changes move the revision, and renew the lease themselves.
+        let Ok(_turn) = timeout(self.waits.lease / 3, self.committing.lock()).await else {
             return;
         };
         let known = self.state().known.clone();
-        let lease = u64::try_from(self.waits.lease.as_millis()).unwrap_or(u64::MAX);
         let mut command = redis::cmd("EVAL");
         command.arg(RENEW).arg(2).arg(OWNER).arg(HEAD);
-        command.arg(session.token()).arg(lease);
+        command.arg(session.token()).arg(self.lease());
         command.arg(&known.store).arg(known.revision);
         let mut connection = session.connection();
         let query = command.query_async::<String>(&mut connection);
         match self.ask(session, self.waits.answer, query).await {
             Ok(word) if word == "done" => {}
+            Ok(word) if word == "expired" => self.expired(session),
             Ok(word) => {
                 self.refused(session, &word);
             }
@@ -472,6 +512,7 @@ impl Link {
                     tracing::error!("{}: {error}", self.address);
                 }
                 state.connection = Err(error);
+                state.attempts = state.attempts.saturating_add(1);
                 drop(state);
                 self.changed.send_modify(|revision| *revision += 1);
             }

@@ -40,9 +40,12 @@ redis.call('HSET', KEYS[2], 'layout', ARGV[2], 'store', ARGV[3], 'revision', '0'
 return 'done'
 ";
 
-/// Keeps the lease. KEYS: owner, head; ARGV: owner's value, lease in ms, store, revision.
+/// Keeps the lease. An owner who is gone is not the same as another owner: somebody slept too long, and may
+/// take the lease again if nothing happened meanwhile. KEYS: owner, head; ARGV: owner's value, lease in ms, store, revision.
 pub(super) const RENEW: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'owner' end
+local owner = redis.call('GET', KEYS[1])
+if not owner then return 'expired' end
+if owner ~= ARGV[1] then return 'owner' end
 local head = redis.call('HMGET', KEYS[2], 'store', 'revision')
 if head[1] ~= ARGV[3] or head[2] ~= ARGV[4] then return 'head' end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -55,12 +58,23 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 'done'
 ";
 
+/// Reads, and says which store that was. A transaction would do, but a Redis that is full refuses those.
+/// KEYS: head, records; ARGV: id.
+pub(super) const GET: &str = r"
+return {redis.call('HGET', KEYS[1], 'store'), redis.call('HGET', KEYS[2], ARGV[1])}
+";
+pub(super) const LIST: &str = r"
+return {redis.call('HGET', KEYS[1], 'store'), redis.call('HGETALL', KEYS[2])}
+";
+
 /// All changes or none: whatever can fail is looked at before the first write.
 ///
-/// KEYS: owner, head, records...; ARGV: owner's value, store, revision, next revision, commit, and for each
-/// change: number of its key, id, `=` or `-`, value.
+/// KEYS: owner, head, records...; ARGV: owner's value, store, revision, next revision, commit, lease in ms, and
+/// for each change: number of its key, id, `=` or `-`, value.
 pub(super) const COMMIT: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'owner' end
+local owner = redis.call('GET', KEYS[1])
+if not owner then return 'expired' end
+if owner ~= ARGV[1] then return 'owner' end
 local head = redis.call('HMGET', KEYS[2], 'store', 'revision')
 if head[1] ~= ARGV[2] or head[2] ~= ARGV[3] then return 'head' end
 for index = 3, #KEYS do
@@ -68,7 +82,8 @@ for index = 3, #KEYS do
   if kind ~= 'none' and kind ~= 'hash' then return 'kind ' .. KEYS[index] end
 end
 redis.call('HSET', KEYS[2], 'revision', ARGV[4], 'commit', ARGV[5])
-for index = 6, #ARGV, 4 do
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+for index = 7, #ARGV, 4 do
   local key = KEYS[tonumber(ARGV[index])]
   if ARGV[index + 2] == '=' then
     redis.call('HSET', key, ARGV[index + 1], ARGV[index + 3])
