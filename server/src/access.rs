@@ -110,7 +110,9 @@ impl Access {
         index.advance(&self.inventory);
         let entries = self.entries();
         let sight = sights.entry(user.id.clone()).or_default();
-        sight.advance(index, entries.revision(), &|id| entries.explicit(subjects(user), id));
+        sight.advance(index, entries.revision(), &|id| {
+            entries.explicit(subjects(user), id)
+        });
         look(sight)
     }
 

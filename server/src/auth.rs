@@ -38,6 +38,8 @@ pub struct SignedIn {
 pub struct Accounts {
     store: Store,
     users: RwLock<FxHashMap<String, Arc<UserRecord>>>,
+    /// One change of a user at a time, in the store and in memory alike.
+    changing: tokio::sync::Mutex<()>,
     pub tokens: Tokens,
     throttle: Throttle,
     checks: Checks,
@@ -56,6 +58,7 @@ impl Accounts {
         Ok(Self {
             store,
             users: RwLock::new(users),
+            changing: tokio::sync::Mutex::default(),
             tokens,
             throttle: Throttle::default(),
             checks: Checks::default(),
@@ -132,8 +135,9 @@ impl Accounts {
             return Err(SignInError::TooFast);
         };
         match found {
-            Some((user_id, _)) if matches => {
+            Some((user_id, user)) if matches => {
                 attempt.succeeded();
+                self.renew_hash(&user_id, &user, password).await;
                 Ok(SignedIn {
                     user_id,
                     expires: None,
@@ -145,6 +149,43 @@ impl Accounts {
                 Err(SignInError::InvalidCredentials)
             }
         }
+    }
+
+    /// Replaces a hash of yore by one of ours, now that the password is known. The sign-in does not depend on
+    /// it, and a password that was changed meanwhile stays changed.
+    async fn renew_hash(&self, id: &str, user: &UserRecord, password: &str) {
+        let Some(old) = user
+            .password_hash
+            .as_deref()
+            .filter(|hash| !password::is_current(hash))
+        else {
+            return;
+        };
+        let renewed = async {
+            let hash = password::hash(password.to_owned()).await?;
+            self.replace_hash(id, old, hash).await
+        };
+        if let Err(error) = renewed.await {
+            tracing::warn!(user = id, %error, "the password's hash could not be renewed");
+        }
+    }
+
+    async fn replace_hash(&self, id: &str, old: &str, hash: String) -> Result<(), StoreError> {
+        let _turn = self.changing.lock().await;
+        let Some(user) = self
+            .user(id)
+            .filter(|user| user.password_hash.as_deref() == Some(old))
+        else {
+            return Ok(());
+        };
+        let mut user = UserRecord::clone(&user);
+        user.password_hash = Some(hash);
+        self.store.put(id, &user).await?;
+        self.users
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.to_owned(), Arc::new(user));
+        Ok(())
     }
 
     /// `address` is noted as the token's last use.

@@ -67,6 +67,36 @@ pub const SETTINGS: &[Setting] = &[
         default: "300",
     },
     Setting {
+        key: "redis.uri",
+        variable: "XO_REDIS_URI",
+        default: "none",
+    },
+    Setting {
+        key: "redis.socket",
+        variable: "XO_REDIS_SOCKET",
+        default: "none",
+    },
+    Setting {
+        key: "redis.password",
+        variable: "XO_REDIS_PASSWORD",
+        default: "none",
+    },
+    Setting {
+        key: "redis.tls_ca",
+        variable: "XO_REDIS_TLS_CA",
+        default: "the system's",
+    },
+    Setting {
+        key: "redis.tls_certificate",
+        variable: "XO_REDIS_TLS_CERTIFICATE",
+        default: "none",
+    },
+    Setting {
+        key: "redis.tls_key",
+        variable: "XO_REDIS_TLS_KEY",
+        default: "none",
+    },
+    Setting {
         key: "site_dir",
         variable: "XO_SITE_DIR",
         default: "the one built into the program",
@@ -87,6 +117,8 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    /// In place of the embedded store, when an address is set.
+    pub redis: RedisSettings,
     pub admin_email: String,
     pub admin_password: Option<String>,
     /// `[https://]user:password@host` of pools that the first start registers.
@@ -118,6 +150,8 @@ pub struct Settings {
     /// Folder of the store and the key file; made if it is not there
     #[arg(long, env = "XO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub redis: RedisSettings,
     /// Name of the administrator that the first start makes
     #[arg(long, env = "XO_ADMIN_EMAIL", value_name = "EMAIL")]
     pub admin_email: Option<String>,
@@ -154,6 +188,76 @@ pub struct Settings {
     /// How it is logged
     #[arg(long, env = "XO_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// A Redis that keeps the store.
+#[derive(Clone, Default, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisSettings {
+    /// Keep the store in Redis: redis[s]://[user@]host[:port][/database]. A password belongs into the
+    /// variable (XO_REDIS_URI, XO_REDIS_PASSWORD) or the file: a command line is seen by everybody
+    #[arg(id = "redis_uri", long = "redis-uri", value_name = "URI")]
+    pub uri: Option<String>,
+    /// The same, over the unix socket of a Redis on this machine
+    #[arg(
+        id = "redis_socket",
+        long = "redis-socket",
+        env = "XO_REDIS_SOCKET",
+        value_name = "PATH"
+    )]
+    pub socket: Option<PathBuf>,
+    #[arg(skip)]
+    pub password: Option<String>,
+    /// Certificates (PEM) that Redis is trusted by, in place of the system's
+    #[arg(
+        id = "redis_tls_ca",
+        long = "redis-tls-ca",
+        env = "XO_REDIS_TLS_CA",
+        value_name = "FILE"
+    )]
+    pub tls_ca: Option<PathBuf>,
+    /// Our own certificate (PEM), for a Redis that asks for one
+    #[arg(
+        id = "redis_tls_certificate",
+        long = "redis-tls-certificate",
+        env = "XO_REDIS_TLS_CERTIFICATE",
+        value_name = "FILE"
+    )]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(
+        id = "redis_tls_key",
+        long = "redis-tls-key",
+        env = "XO_REDIS_TLS_KEY",
+        value_name = "FILE"
+    )]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Without passwords.
+impl std::fmt::Debug for RedisSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let set = self.uri.is_some() || self.socket.is_some();
+        write!(formatter, "RedisSettings {{ set: {set}, .. }}")
+    }
+}
+
+impl RedisSettings {
+    /// An address is taken as a whole: a socket on the command line is not one beside the URI of the file.
+    fn or(self, other: Self) -> Self {
+        let (uri, socket) = match (self.uri, self.socket) {
+            (None, None) => (other.uri, other.socket),
+            own => own,
+        };
+        Self {
+            uri,
+            socket,
+            password: self.password.or(other.password),
+            tls_ca: self.tls_ca.or(other.tls_ca),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+        }
+    }
 }
 
 /// `10.1.2.0/24`, or one address.
@@ -196,6 +300,7 @@ impl Settings {
         Self {
             listen: self.listen.or(other.listen),
             data_dir: self.data_dir.or(other.data_dir),
+            redis: self.redis.or(other.redis),
             admin_email: self.admin_email.or(other.admin_email),
             admin_password: self.admin_password.or(other.admin_password),
             first_servers: self.first_servers.or(other.first_servers),
@@ -223,6 +328,7 @@ impl Settings {
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
+            redis: self.redis,
             // Nobody could sign in without a name.
             admin_email: self
                 .admin_email
@@ -294,6 +400,13 @@ mod tests {
         for bad in ["0", "-1", "nan", "1e9"] {
             toml::from_str::<Settings>(&format!("pool_retry = {bad}")).expect_err(bad);
         }
+        let file: Settings = toml::from_str("[redis]\nuri = \"redis://:s3cret@db\"").expect("valid");
+        let mut line = Settings::default();
+        line.redis.socket = Some("/run/redis.sock".into());
+        let config = line.or(file).into_config();
+        assert!(config.redis.uri.is_none() && config.redis.socket.is_some());
+        let error = toml::from_str::<Settings>("redis.url = \"x\"").expect_err("a typing error");
+        assert!(error.to_string().contains("url"), "{error}");
         let error = toml::from_str::<Settings>("lisen = \"x\"").expect_err("a typing error");
         assert!(error.to_string().contains("lisen"), "{error}");
     }

@@ -6,6 +6,7 @@ use server::{
     app::App,
     config::{Config, LogFormat, Settings},
     http,
+    persist::redis::has_password,
 };
 use std::{env::VarError, path::PathBuf, time::Duration};
 use tokio::{
@@ -49,6 +50,17 @@ struct Serve {
 impl Serve {
     fn into_config(self) -> anyhow::Result<Config> {
         let mut settings = self.settings;
+        if settings.redis.uri.as_deref().is_some_and(has_password) {
+            anyhow::bail!(
+                "--redis-uri holds a password, and a command line is seen by everybody: \
+                 give it as XO_REDIS_PASSWORD or XO_REDIS_URI, or in the file"
+            );
+        }
+        // An empty variable says nothing; a socket on the command line is an address by itself.
+        if settings.redis.uri.is_none() && settings.redis.socket.is_none() {
+            settings.redis.uri = variable("XO_REDIS_URI")?;
+        }
+        settings.redis.password = variable("XO_REDIS_PASSWORD")?;
         settings.admin_password = variable("XO_ADMIN_PASSWORD")?;
         let servers = variable("XO_FIRST_SERVERS")?;
         settings.first_servers = servers.map(|servers| servers.split(',').map(str::to_owned).collect());

@@ -7,6 +7,7 @@ mod clients;
 mod demo;
 mod dist;
 mod lint;
+mod redis;
 mod running;
 mod setup;
 mod test;

@@ -65,7 +65,9 @@ impl Entries {
             *found.entry(object).or_default() |= given.rights;
         }
         let found = found.into_iter().filter(|(_, rights)| !rights.is_none());
-        found.map(|(object, rights)| (object.to_owned(), rights)).collect()
+        found
+            .map(|(object, rights)| (object.to_owned(), rights))
+            .collect()
     }
 
     /// Entries of a subject on an object that give this right.
@@ -83,7 +85,10 @@ impl Entries {
     }
 
     pub(super) fn list(&self) -> Vec<(String, AclRecord)> {
-        self.all.iter().map(|(id, entry)| (id.clone(), entry.clone())).collect()
+        self.all
+            .iter()
+            .map(|(id, entry)| (id.clone(), entry.clone()))
+            .collect()
     }
 
     pub(super) fn ids(&self, wanted: impl Fn(&AclRecord) -> bool) -> Vec<String> {
@@ -109,7 +114,10 @@ impl Entries {
             rights |= Rights::of_action(&other.action);
         }
         let is_empty = left.is_empty();
-        *self.given(&entry) = Given { rights, entries: left };
+        *self.given(&entry) = Given {
+            rights,
+            entries: left,
+        };
         if is_empty && let Some(objects) = self.given.get_mut(&entry.subject) {
             objects.remove(&entry.object);
             if objects.is_empty() {

@@ -32,7 +32,9 @@ impl Access {
     /// Follows the ways that give the right; `path` is where we are.
     fn find_reasons(&self, user: &Caller, right: Right, path: &mut Vec<String>, reasons: &mut Vec<Value>) {
         let Some(here) = path.last().cloned() else { return };
-        let Some(guards) = self.inventory.guards(&here, Guards::clone) else { return };
+        let Some(guards) = self.inventory.guards(&here, Guards::clone) else {
+            return;
+        };
         if path.len() > DEEPEST || reasons.len() >= MOST_REASONS {
             return;
         }
@@ -49,7 +51,9 @@ impl Access {
             }
         }
         let lent = guards.through.iter().filter_map(|drive| {
-            self.inventory.guards(drive, |guards| guards.lends.clone()).flatten()
+            self.inventory
+                .guards(drive, |guards| guards.lends.clone())
+                .flatten()
         });
         for next in guards.any.iter().chain(&guards.all).cloned().chain(lent) {
             if self.gives(user, &next, right) && !path.contains(&next.to_string()) {
@@ -69,5 +73,9 @@ impl Access {
 /// `{"view": true, ...}`
 pub fn permissions(rights: Rights) -> Value {
     let of = |right: Right| (right.as_str().to_owned(), Value::from(rights.has(right)));
-    Right::ALL.into_iter().map(of).collect::<serde_json::Map<_, _>>().into()
+    Right::ALL
+        .into_iter()
+        .map(of)
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }

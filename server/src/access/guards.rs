@@ -62,7 +62,11 @@ impl Guards {
                 let vm = ids(&["VM"]).into_iter().next();
                 Self {
                     // An empty drive has nothing but its VM.
-                    any: if disk.is_empty() { vm.iter().cloned().collect() } else { disk },
+                    any: if disk.is_empty() {
+                        vm.iter().cloned().collect()
+                    } else {
+                        disk
+                    },
                     lends: vm,
                     ..Self::default()
                 }
@@ -126,7 +130,9 @@ fn descend(id: &str, explicit: &impl Fn(&str) -> Rights, nodes: &impl Nodes, dep
             }
         }
         if let Some((first, others)) = guards.all.split_first() {
-            rights |= others.iter().fold(of(first), |common, other| common.and(of(other)));
+            rights |= others
+                .iter()
+                .fold(of(first), |common, other| common.and(of(other)));
         }
         rights
     });
@@ -237,7 +243,12 @@ mod tests {
     #[test]
     fn links_are_texts_and_lists_of_texts() {
         let json = br#"{"a":"1","b":["2","3"],"c":{"a":"4"},"d":null,"e":5,"f":true,"a\u0041":"6"}"#;
-        let found = |names: &[&str]| links(json, names).iter().map(|id| id.to_string()).collect::<Vec<_>>();
+        let found = |names: &[&str]| {
+            links(json, names)
+                .iter()
+                .map(|id| id.to_string())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(found(&["a", "b"]), ["1", "2", "3"]);
         assert_eq!(found(&["c", "d", "e", "f"]), [""; 0]);
         assert_eq!(found(&["aA"]), ["6"]);

@@ -54,7 +54,11 @@ impl Index {
         let before = self.revision;
         self.revision = delta.revision;
         let mut moved = Vec::new();
-        for object in delta.changed.iter().filter(|object| object.full_revision > before) {
+        for object in delta
+            .changed
+            .iter()
+            .filter(|object| object.full_revision > before)
+        {
             if self.place(object) {
                 moved.push(object.id.clone());
             }

@@ -3,7 +3,11 @@
 //! As the inventory, it has no queue per client but numbers: an object that comes into sight or leaves it is
 //! noted with the revision at that time, and a client asks for what happened after the one that it has.
 
-use super::{guards, index::Index, rights::{Right, Rights}};
+use super::{
+    guards,
+    index::Index,
+    rights::{Right, Rights},
+};
 use crate::inventory::{Object, Store};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
@@ -137,7 +141,12 @@ impl Sight {
         }
         // A snapshot starts from nothing: there is nothing to take away.
         let went = (from != 0).then(|| self.went.between(from, delta.revision));
-        let mut gone: Vec<Arc<str>> = went.into_iter().flatten().filter(|id| !self.sees(id)).cloned().collect();
+        let mut gone: Vec<Arc<str>> = went
+            .into_iter()
+            .flatten()
+            .filter(|id| !self.sees(id))
+            .cloned()
+            .collect();
         gone.sort();
         gone.dedup();
         Seen {

@@ -425,7 +425,7 @@ mod tests {
         assert_eq!(&delta.changed[0].json[..], b"3");
         assert!(delta.gone.is_empty() && !delta.incomplete);
         store.apply(1, &pool, remove("a"));
-        assert_eq!(store.since(seen).gone, ["a".into()]);
+        assert_eq!(store.since(seen).gone, [Arc::<str>::from("a")]);
         store.apply(1, &pool, put("a", "4"));
         let delta = store.since(seen);
         assert!(

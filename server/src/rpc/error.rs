@@ -37,8 +37,25 @@ impl From<CallError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
-        Self::internal(error.to_string())
+        // Anybody may know that it is not their fault; where the store is, is not for everybody.
+        let words = match &error {
+            StoreError::Away(_) | StoreError::Lost(_) | StoreError::InUse(_) => {
+                "the store cannot be used now: nothing was changed"
+            }
+            StoreError::Unknown => {
+                "the connection to the store was lost: whether the change was made is not known"
+            }
+            StoreError::Unusable(_)
+            | StoreError::TooNew { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Unreadable { .. } => {
+                tracing::error!(%error, "the store failed");
+                return Self::internal(error.to_string());
+            }
+        };
+        // The store tells the log once, not with every call.
+        tracing::debug!(%error, "the store cannot be used");
+        RpcError::new(ErrorCode::GENERIC, words).into()
     }
 }
 

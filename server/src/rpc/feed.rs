@@ -168,7 +168,10 @@ impl Feed {
                 Chunk {
                     to: delta.revision,
                     more,
-                    frames: payload.map(|payload| view_frame(payload, compress)).into_iter().collect(),
+                    frames: payload
+                        .map(|payload| view_frame(payload, compress))
+                        .into_iter()
+                        .collect(),
                 }
             }
         }

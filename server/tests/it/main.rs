@@ -3,10 +3,13 @@
 mod failover;
 mod filters;
 mod inventory;
+mod kill;
 mod limits;
 mod program;
 mod protocol;
 mod proxies;
+#[path = "../redis_server/mod.rs"]
+mod redis_server;
 mod retries;
 mod servers;
 mod session;

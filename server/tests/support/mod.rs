@@ -13,7 +13,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use server::{
     app::App,
-    config::{Config, LogFormat},
+    config::{Config, LogFormat, RedisSettings},
     http::serve::serve,
     limits::Limits,
     persist::{Backend, embedded::Embedded, memory::Memory},
@@ -101,6 +101,7 @@ impl TestServer {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: folder.to_owned(),
+            redis: RedisSettings::default(),
             admin_email: EMAIL.to_owned(),
             admin_password: Some(PASSWORD.to_owned()),
             trusted_proxies: Vec::new(),

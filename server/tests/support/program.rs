@@ -8,7 +8,9 @@ use tokio::{
 };
 
 pub fn command(folder: &Path, listen: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xo-server"));
+    // Another build, such as the release, can be tried.
+    let program = std::env::var_os("XO_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_xo-server").into());
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("XO_") || name.starts_with("LEPTOS_") {
