@@ -78,7 +78,7 @@ impl App {
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
         let store = Store::open(backend, &secrets).await?;
-        let accounts = Accounts::open(store.clone(), limits.tokens).await?;
+        let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let access = Access::open(store.clone(), inventory.clone()).await?;
         let pools = Pools::open(store.clone(), secrets, inventory.clone(), limits.pace).await?;

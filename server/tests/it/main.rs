@@ -11,6 +11,7 @@ mod proxies;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 mod retries;
+mod rights;
 mod servers;
 mod session;
 mod silence;
