@@ -212,7 +212,8 @@ impl World {
                 let moved = self.pool.write(|db| {
                     let drives = db.refs("VBD");
                     let with_disk = |vbd: &&xapi_sim::Ref| {
-                        db.get("VBD", vbd, "type").str() == "Disk" && db.exists("VDI", &db.text("VBD", vbd, "VDI"))
+                        db.get("VBD", vbd, "type").str() == "Disk"
+                            && db.exists("VDI", &db.text("VBD", vbd, "VDI"))
                     };
                     let disks: Vec<_> = drives.iter().filter(with_disk).cloned().collect();
                     let pick = |dice: &mut StdRng| disks.choose(dice).expect("disks").clone();
