@@ -328,7 +328,10 @@ async fn table(over_tcp: bool) -> String {
 fn changes_asked(pool: &SimPool) -> BTreeMap<String, u64> {
     let calls = pool.stats().calls.into_iter();
     let changes = calls.filter(|(method, _)| {
-        let (class, message) = method.trim_start_matches("Async.").split_once('.').unwrap_or_default();
+        let (class, message) = method
+            .trim_start_matches("Async.")
+            .split_once('.')
+            .unwrap_or_default();
         // A task that has ended is cleared away whenever that may be.
         !message.starts_with("get_") && !["session", "event"].contains(&class) && method != "task.destroy"
     });

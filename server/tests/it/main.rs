@@ -6,6 +6,7 @@ mod filters;
 mod inventory;
 mod kill;
 mod limits;
+mod people;
 mod program;
 mod protocol;
 mod proxies;
