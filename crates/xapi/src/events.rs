@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// An event that is not complete is tried again after this much more of it.
-const MORE: usize = 256 << 10;
+const MORE: usize = if cfg!(any(test, fuzzing)) { 16 } else { 256 << 10 };
 
 #[derive(Debug)]
 pub struct Event {
@@ -47,14 +47,26 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
+    /// From an answer without its events.
     pub fn read(answer: &Answer) -> Result<Self, CallError> {
+        Self::of_result(answer.json())
+    }
+
+    fn of_result(result: &[u8]) -> Result<Self, CallError> {
         #[derive(Deserialize)]
         struct Raw {
             #[serde(default)]
             valid_ref_counts: FxHashMap<String, serde_json::Value>,
             token: String,
+            /// What was not taken out, because it is spelled otherwise or is there twice.
+            #[serde(default)]
+            events: Vec<IgnoredAny>,
         }
-        let raw: Raw = answer.parse()?;
+        let raw: Raw = serde_json::from_slice(result)
+            .map_err(|error| CallError::Protocol(format!("unexpected result: {error}")))?;
+        if !raw.events.is_empty() {
+            return Err(CallError::Protocol("events were left unread".to_owned()));
+        }
         let counts = raw
             .valid_ref_counts
             .iter()
@@ -95,15 +107,15 @@ enum Place {
 }
 
 impl EventReader {
-    /// Reads the events of a result that is there as a whole.
-    pub fn of_result(result: &[u8]) -> Result<Vec<Event>, CallError> {
+    /// Reads a result that is there as a whole.
+    pub fn of_result(result: &[u8]) -> Result<(Vec<Event>, Tail), CallError> {
         let mut reader = Self {
             outline: Outline::inside("result"),
             ..Self::default()
         };
         reader.push(result)?;
-        reader.finish()?;
-        Ok(reader.events)
+        let rest = reader.finish()?;
+        Ok((reader.events, Tail::of_result(&rest)?))
     }
 
     /// Reads the events that are complete.
@@ -405,10 +417,25 @@ mod tests {
     fn a_result_alone_is_read_the_same_way() {
         let whole: serde_json::Value =
             serde_json::from_str(&DOCUMENT.replace(r#","uuid":"2""#, "")).expect("JSON");
-        let events = EventReader::of_result(whole["result"].to_string().as_bytes()).expect("readable");
+        let (events, tail) =
+            EventReader::of_result(whole["result"].to_string().as_bytes()).expect("readable");
         let mut expected = EXPECTED;
         expected[3] = "VM OpaqueRef:e 1";
-        assert_eq!(shown(&events), expected);
+        assert_eq!(
+            (shown(&events), tail.token.as_str()),
+            (expected.map(str::to_owned).into(), "1,\"[2")
+        );
+    }
+
+    #[test]
+    fn events_that_nobody_found_are_an_error() {
+        for rest in [
+            r#"{"token":"1","events":[{}]}"#,
+            r#"{"\u0065vents":[1],"token":"1"}"#,
+        ] {
+            assert!(Tail::of_result(rest.as_bytes()).is_err(), "{rest}");
+        }
+        assert!(EventReader::of_result(br#"{"\u0065vents":[1],"token":"1"}"#).is_err());
     }
 
     #[test]
