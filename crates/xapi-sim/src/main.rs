@@ -83,6 +83,9 @@ struct Arguments {
     /// List the faults and leave
     #[arg(long)]
     list_faults: bool,
+    /// List the calls that answer NOT_IMPLEMENTED and leave
+    #[arg(long)]
+    list_unimplemented: bool,
     /// Single new hosts that can join a pool: no guests, no shared storage, no bonds
     #[arg(long)]
     fresh: bool,
@@ -108,6 +111,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.list_faults {
         write!(std::io::stdout(), "{}", control::explained())?;
+        return Ok(());
+    }
+    if arguments.list_unimplemented {
+        for name in xapi_sim::unimplemented_messages() {
+            writeln!(std::io::stdout(), "{name}")?;
+        }
         return Ok(());
     }
     let mut pools = Vec::new();

@@ -121,6 +121,13 @@ impl EventReader {
     /// Reads the events that are complete.
     fn read(&mut self) -> Result<(), CallError> {
         let mut at = 0;
+        // No event ends behind the last brace. What is cut in the middle of a number, as `0.`, would be called
+        // wrong instead of incomplete.
+        let end = self
+            .waiting
+            .iter()
+            .rposition(|&byte| byte == b'}')
+            .map_or(0, |brace| brace + 1);
         loop {
             let text = &self.waiting[at..];
             let Some(skip) = text
@@ -137,7 +144,10 @@ impl EventReader {
                 self.waiting = Vec::new();
                 return Ok(());
             }
-            match next_event(&self.waiting[at..]) {
+            if at >= end {
+                break;
+            }
+            match next_event(&self.waiting[at..end]) {
                 Ok((event, length)) => {
                     self.events.extend(event);
                     at += length;
@@ -410,6 +420,19 @@ mod tests {
             let tail = Tail::read(&answer).expect("a tail");
             assert_eq!(tail.token, "1,\"[2");
             assert_eq!(tail.counts, FxHashMap::from_iter([(Class::Vm, 3)]));
+        }
+    }
+
+    #[test]
+    fn a_cut_in_a_number_is_no_error() {
+        let document = br#"{"result":{"events":[{"class":"vbd_metrics","operation":"mod","ref":"OpaqueRef:a","snapshot":{"io":0.5e-1}}],"token":"1"}}"#;
+        for cut in 0..document.len() {
+            let mut reader = EventReader::default();
+            for piece in [&document[..cut], &document[cut..]] {
+                reader.push(piece).expect("readable");
+                reader.enough = 0;
+            }
+            reader.finish().expect("complete");
         }
     }
 
