@@ -101,6 +101,16 @@ pub struct Message {
     pub needs_session: bool,
     pub is_async: bool,
     pub min_role: String,
+    pub state: State,
+}
+
+/// Whether a message can be called at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Open,
+    /// Only by the hosts of a pool among themselves.
+    Internal,
+    Removed,
 }
 
 pub struct Param {
@@ -320,7 +330,18 @@ impl Field {
 
     /// What a new row holds when nobody says otherwise.
     pub fn initial(&self) -> Value {
-        self.default.clone().unwrap_or_else(|| self.ty.zero())
+        let first = |name: &String| {
+            model()
+                .enums
+                .get(name)?
+                .first()
+                .map(|member| Value::from(&**member))
+        };
+        let member = match &self.ty {
+            Type::Enum(name) => first(name),
+            _ => None,
+        };
+        self.default.clone().or(member).unwrap_or_else(|| self.ty.zero())
     }
 }
 
@@ -355,6 +376,11 @@ impl Message {
             needs_session,
             is_async: json[4] == 1,
             min_role: text(&json[5]),
+            state: match json[6].as_str() {
+                Some("internal") => State::Internal,
+                Some("removed") => State::Removed,
+                _ => State::Open,
+            },
         }
     }
 
@@ -373,6 +399,7 @@ impl Message {
             needs_session: true,
             is_async: false,
             min_role: "read-only".to_owned(),
+            state: State::Open,
         }
     }
 

@@ -127,7 +127,12 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             );
             void()
         }),
-        "get_uncooperative_resident_VMs" | "get_data_sources" => value(Value::Set(vec![])),
+        "get_uncooperative_resident_VMs" => value(Value::Set(vec![])),
+        "get_data_sources" => value(Value::Set(crate::rrd::data_sources(
+            &call.pool.db(),
+            "host",
+            host,
+        ))),
         "get_log" | "dmesg" | "get_server_certificate" => value(Value::void()),
         _ => void(),
     }
@@ -269,6 +274,7 @@ fn up(db: &mut Db, host: &str) {
     for key in ["boot_time", "agent_start_time"] {
         db.set_entry("host", host, "other_config", key, Some(Value::from(&now)));
     }
+    db.set("host", host, "updates_requiring_reboot", Value::Set(vec![]));
     db.set("host_metrics", &metrics, "live", true);
     db.set("host", host, "enabled", true);
     lifecycle::refresh(db, "host", host);
