@@ -37,6 +37,7 @@ def trim(cls):
         # Of the generated calls, only those that not everybody may make.
         "roles": {m["name"]: m["min_role"] for m in cls["messages"]
                   if m["kind"] in ("setter", "add", "remove") and m["min_role"] != "read-only"},
+        "key_roles": {m["name"]: m["map_key_roles"] for m in cls["messages"] if "map_key_roles" in m},
         "messages": [
             [m["name"], m["kind"], [[p["name"], p["type"], *default(p)] for p in m["params"]], m["result"],
              int(bool(m.get("async"))), m["min_role"], *state(m)]

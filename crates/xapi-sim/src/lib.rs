@@ -43,7 +43,7 @@ mod world;
 pub use churn::ChurnKind;
 pub use db::{Db, Ref};
 pub use fault::Fault;
-pub use faults::ALL;
+pub use faults::{ALL, Countdown, Faults};
 pub use ops::unimplemented_messages;
 pub use pool::members::Member;
 pub use pool::{PoolConfig, SimPool, Stats};

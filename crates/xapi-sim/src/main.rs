@@ -41,6 +41,9 @@ struct Arguments {
     /// Virtual machines per pool
     #[arg(long, default_value_t = 50)]
     vms: usize,
+    /// Tasks that are there from the start, running and ended ones
+    #[arg(long, default_value_t = 0)]
+    tasks: usize,
     /// Seed of the first pool; the next pools count on
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -208,6 +211,7 @@ fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
         name,
         hosts: arguments.hosts,
         vms: arguments.vms,
+        tasks: arguments.tasks,
         seed: arguments.seed + u64::from(at),
         churn_per_second: arguments.churn,
         churn_kind: match arguments.churn_kind {

@@ -101,6 +101,8 @@ pub struct Message {
     pub needs_session: bool,
     pub is_async: bool,
     pub min_role: String,
+    /// Keys of a map (the last may end with `*`) that need another role than the rest.
+    pub key_roles: Vec<(String, String)>,
     pub state: State,
 }
 
@@ -219,6 +221,12 @@ impl Class {
             if let Some(role) = json["roles"][&message.name].as_str() {
                 message.min_role = role.to_owned();
             }
+            let roles = json["key_roles"][&message.name].as_object();
+            let roles = roles
+                .into_iter()
+                .flatten()
+                .map(|(key, role)| (key.clone(), text(role)));
+            message.key_roles = roles.collect();
         }
         class.message_by_name = class
             .messages
@@ -376,6 +384,7 @@ impl Message {
             needs_session,
             is_async: json[4] == 1,
             min_role: text(&json[5]),
+            key_roles: Vec::new(),
             state: match json[6].as_str() {
                 Some("internal") => State::Internal,
                 Some("removed") => State::Removed,
@@ -399,6 +408,7 @@ impl Message {
             needs_session: true,
             is_async: false,
             min_role: "read-only".to_owned(),
+            key_roles: Vec::new(),
             state: State::Open,
         }
     }

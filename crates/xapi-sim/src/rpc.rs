@@ -65,7 +65,8 @@ pub async fn call(pool: &Arc<Shared>, wire: Wire, name: &str, given: Vec<Value>)
     };
     if message.needs_session {
         sessions::used(pool, &session)?;
-        rbac::check(&pool.db(), &session, class, message)?;
+        let key = given.get(1).map_or("", Value::str);
+        rbac::check(&pool.db(), &session, class, message, key)?;
     }
     match message.state {
         State::Open => {}
