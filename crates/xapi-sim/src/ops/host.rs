@@ -37,6 +37,9 @@ pub const MESSAGES: &[&str] = &[
     "sync_data",
 ];
 
+/// Where a host's own settings would keep it.
+const STAYS_DISABLED: &str = "host_auto_enable_off";
+
 pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
     if !MESSAGES.contains(&name) {
         return Ok(None);
@@ -50,6 +53,10 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
     match name {
         "enable" | "disable" => call.write(|db| {
             db.set("host", host, "enabled", name == "enable");
+            // Whether it stays disabled when it restarts.
+            let stays = name == "disable" && p.get(1).is_some_and(|auto| !auto.bool());
+            let mark = stays.then(|| Value::from("true"));
+            db.set_entry("host", host, "other_config", STAYS_DISABLED, mark);
             lifecycle::refresh(db, "host", host);
             void()
         }),
@@ -276,6 +283,10 @@ fn up(db: &mut Db, host: &str) {
     }
     db.set("host", host, "updates_requiring_reboot", Value::Set(vec![]));
     db.set("host_metrics", &metrics, "live", true);
-    db.set("host", host, "enabled", true);
+    let stays = db
+        .get("host", host, "other_config")
+        .entry(STAYS_DISABLED)
+        .is_some();
+    db.set("host", host, "enabled", !stays);
     lifecycle::refresh(db, "host", host);
 }
