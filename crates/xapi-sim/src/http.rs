@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::faults::Met;
 use crate::pool::Shared;
 use crate::rpc::{self, Reply};
+use crate::streams;
 use crate::value::Value;
 use crate::wire::{Wire, json, xml};
 
@@ -50,14 +51,17 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The session of a stream handler: cookie first, then query.
+    /// The session of a stream handler.
     pub fn session(&self) -> Option<&str> {
+        self.cookie_or_parameter("session_id")
+    }
+
+    /// Cookie first, then query.
+    pub fn cookie_or_parameter(&self, wanted: &str) -> Option<&str> {
         let cookies = self.header("cookie").unwrap_or_default().split([';', '&']);
         let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
-        let cookie = cookies
-            .find(|(name, _)| *name == "session_id")
-            .map(|(_, value)| value);
-        cookie.or_else(|| self.parameter("session_id"))
+        let cookie = cookies.find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        cookie.or_else(|| self.parameter(wanted))
     }
 }
 
@@ -134,12 +138,18 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
         let (mut response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer, Some(&met)).await {
             Ok(Some(request)) => {
                 let failing = met.takes(|faults| &faults.failing);
+                let streams = streams::takes(&request);
+                if streams && !failing {
+                    streams::serve(&mut stream, buffer, &request, &pool, &met).await;
+                    pool.run_afterwards();
+                    return;
+                }
                 let response = if failing {
                     Response::error(500, "Internal Error")
                 } else {
                     answer(&request, &pool, host).await
                 };
-                (response, request.keep_alive, request.method == "POST")
+                (response, request.keep_alive && !streams, request.method == "POST")
             }
             Ok(None) => return,
             Err(response) => (response, false, false),
@@ -305,6 +315,10 @@ pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut request = parse_head(&buffer[..end]).ok_or_else(|| Response::error(400, "bad request"))?;
     buffer.drain(..end + 4);
+    // Who streams reads the body itself.
+    if streams::takes(&request) {
+        return Ok(Some(request));
+    }
     if request.header("transfer-encoding").is_some() {
         return Err(Response::error(500, "Cannot handle Transfer-Encoding"));
     }

@@ -34,6 +34,8 @@ mod small;
 mod state_machine;
 #[path = "it/storage.rs"]
 mod storage;
+#[path = "it/streams.rs"]
+mod streams;
 #[path = "it/troubles.rs"]
 mod troubles;
 #[path = "it/world.rs"]

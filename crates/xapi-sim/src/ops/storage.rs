@@ -290,6 +290,7 @@ fn create_vdi(call: &Call, record: &Value) -> Result<Value, Fault> {
                 ("physical_utilisation", Value::Int(size / 50)),
             ],
         );
+        db.disks.blank(vdi);
         account(db, &sr, size);
         lifecycle::refresh(db, "VDI", vdi);
     });

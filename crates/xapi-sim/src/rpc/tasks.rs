@@ -79,7 +79,7 @@ pub fn create(db: &mut Db, session: &str, name: &str) -> Ref {
 }
 
 /// Final values are written before the status, so that who sees the status sees them.
-fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
+pub fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
     let destroyed = has_mark(db, task, "destroy");
     match result {
         Ok(value) => drop(db.set("task", task, "result", Wire::Xml.value(value))),
@@ -106,7 +106,7 @@ fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
     }
 }
 
-fn has_mark(db: &Db, task: &str, mark: &str) -> bool {
+pub fn has_mark(db: &Db, task: &str, mark: &str) -> bool {
     db.get("task", task, "current_operations")
         .map()
         .iter()
