@@ -1,5 +1,6 @@
 //! The server over real sockets, in front of simulated pools: what clients and operators meet.
 
+mod audit;
 mod calls;
 mod failover;
 mod filters;
