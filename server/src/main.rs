@@ -15,6 +15,7 @@ use tokio::{
 };
 
 mod allocator;
+mod tools;
 
 /// Xen Orchestra: one place to see and steer all your Xen pools
 ///
@@ -35,10 +36,13 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the API and the web client (the default)
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Move everything that the server keeps between stores and machines
+    #[command(subcommand)]
+    Store(tools::StoreCommand),
 }
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 struct Serve {
     /// Configuration file (TOML)
     #[arg(long, env = "XO_CONFIG", value_name = "FILE")]
@@ -96,9 +100,10 @@ const IDLE_THREAD: Duration = Duration::from_millis(500);
 
 fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
-    let serve = match line.command {
-        Some(Command::Serve(serve)) => serve,
-        None => line.serve,
+    let (serve, tool) = match line.command {
+        Some(Command::Serve(serve)) => (*serve, None),
+        Some(Command::Store(mut command)) => (command.settings(), Some(command)),
+        None => (line.serve, None),
     };
     let config = serve.into_config()?;
     start_log(&config)?;
@@ -106,7 +111,10 @@ fn main() -> anyhow::Result<()> {
         .thread_keep_alive(IDLE_THREAD)
         .enable_all()
         .build()?;
-    runtime.block_on(run(config))
+    match tool {
+        Some(command) => runtime.block_on(tools::store(command, &config)),
+        None => runtime.block_on(run(config)),
+    }
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
