@@ -63,7 +63,11 @@ impl App {
     /// Opens what is kept in the data directory; starts nothing.
     pub async fn build(config: Config) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
         let backend = persist::backend(&config.data_dir, &place(&config.redis)).await?;
-        Self::with_backend(config, Limits::default(), backend).await
+        let limits = Limits {
+            pace: config.pool_pace,
+            ..Limits::default()
+        };
+        Self::with_backend(config, limits, backend).await
     }
 
     /// As [`App::build`], on a store and within limits of the caller's choice.
@@ -76,7 +80,8 @@ impl App {
         let store = Store::open(backend, &secrets).await?;
         let accounts = Accounts::open(store.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
-        let pools = Pools::open(store.clone(), secrets, inventory.clone(), limits.silence).await?;
+        let access = Access::open(store.clone(), inventory.clone()).await?;
+        let pools = Pools::open(store.clone(), secrets, inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
             register_first_servers(&pools, &config.first_servers).await?;
@@ -90,7 +95,7 @@ impl App {
             accounts,
             inventory,
             pools,
-            access: Access,
+            access,
             feed,
             connections: Connections::default(),
             registry: Registry::new(methods::all()),

@@ -1,12 +1,14 @@
 //! What an operator can set. Command line wins over environment, environment over the file, the file over
 //! the defaults. `docs/configuration.md` is checked against [`SETTINGS`].
 
+use crate::limits::Pace;
 use anyhow::Context as _;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A setting, as the documentation must show it.
@@ -48,6 +50,21 @@ pub const SETTINGS: &[Setting] = &[
         key: "trusted_proxies",
         variable: "XO_TRUSTED_PROXIES",
         default: "none",
+    },
+    Setting {
+        key: "pool_poll",
+        variable: "XO_POOL_POLL",
+        default: "5",
+    },
+    Setting {
+        key: "pool_retry",
+        variable: "XO_POOL_RETRY",
+        default: "6",
+    },
+    Setting {
+        key: "pool_silence",
+        variable: "XO_POOL_SILENCE",
+        default: "300",
     },
     Setting {
         key: "redis.uri",
@@ -108,6 +125,7 @@ pub struct Config {
     pub first_servers: Vec<String>,
     /// Reverse proxies that are believed what they say of their clients, besides those on this machine.
     pub trusted_proxies: Vec<IpNet>,
+    pub pool_pace: Pace,
     /// Where the built web client is, when it is not inside the program.
     pub site_dir: Option<PathBuf>,
     pub log: String,
@@ -149,6 +167,18 @@ pub struct Settings {
     #[arg(long, env = "XO_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',', value_parser = network)]
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Option<Vec<IpNet>>,
+    /// A pool without news is asked again after so many seconds
+    #[arg(long, env = "XO_POOL_POLL", value_name = "SECONDS", value_parser = seconds)]
+    #[serde(deserialize_with = "number_of_seconds")]
+    pub pool_poll: Option<Duration>,
+    /// Longest wait between two attempts to reach a pool, in seconds
+    #[arg(long, env = "XO_POOL_RETRY", value_name = "SECONDS", value_parser = seconds)]
+    #[serde(deserialize_with = "number_of_seconds")]
+    pub pool_retry: Option<Duration>,
+    /// After so many seconds of silence the objects of a pool are withdrawn until it speaks again
+    #[arg(long, env = "XO_POOL_SILENCE", value_name = "SECONDS", value_parser = seconds)]
+    #[serde(deserialize_with = "number_of_seconds")]
+    pub pool_silence: Option<Duration>,
     /// Folder of the built web client, in place of the one inside the program
     #[arg(long, env = "XO_SITE_DIR", value_name = "DIR")]
     pub site_dir: Option<PathBuf>,
@@ -244,6 +274,20 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpN
     read.collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
+/// A time that is worth waiting for.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok();
+    number
+        .filter(|seconds| (0.001..=86_400.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("{text:?} is not a number of seconds between 0.001 and 86400"))
+}
+
+fn number_of_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    seconds(&number.to_string()).map(Some).map_err(D::Error::custom)
+}
+
 impl Settings {
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let text =
@@ -261,6 +305,9 @@ impl Settings {
             admin_password: self.admin_password.or(other.admin_password),
             first_servers: self.first_servers.or(other.first_servers),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            pool_poll: self.pool_poll.or(other.pool_poll),
+            pool_retry: self.pool_retry.or(other.pool_retry),
+            pool_silence: self.pool_silence.or(other.pool_silence),
             site_dir: self.site_dir.or(other.site_dir),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -268,7 +315,15 @@ impl Settings {
     }
 
     pub fn into_config(self) -> Config {
+        let pace = Pace::default();
+        let poll = self.pool_poll.unwrap_or(pace.poll);
         Config {
+            pool_pace: Pace {
+                poll,
+                longest_wait: self.pool_retry.unwrap_or(pace.longest_wait),
+                // A pool at rest is heard once in a poll: less than a few of them would take that for silence.
+                silence: self.pool_silence.unwrap_or(pace.silence).max(poll * 3),
+            },
             listen: self
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -340,6 +395,11 @@ mod tests {
         let proxies: Settings = toml::from_str("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").expect("valid");
         assert_eq!(proxies.into_config().trusted_proxies.len(), 2);
         toml::from_str::<Settings>("trusted_proxies = [\"proxy\"]").expect_err("no address");
+        let hasty: Settings = toml::from_str("pool_poll = 2\npool_silence = 0.5").expect("valid");
+        assert_eq!(hasty.into_config().pool_pace.silence, Duration::from_secs(6));
+        for bad in ["0", "-1", "nan", "1e9"] {
+            toml::from_str::<Settings>(&format!("pool_retry = {bad}")).expect_err(bad);
+        }
         let file: Settings = toml::from_str("[redis]\nuri = \"redis://:s3cret@db\"").expect("valid");
         let mut line = Settings::default();
         line.redis.socket = Some("/run/redis.sock".into());

@@ -57,6 +57,7 @@ pub async fn serve(
         .serve(TokioIo::new(io));
     let end = run(app, connection, &mut socket, &mut answers).await;
     app.connections.remove(connection.id);
+    app.access.keep_watching(&app.connections.users());
     connection.closing.cancel();
     if tokio::time::timeout(GOODBYE, say_goodbye(&mut socket, end))
         .await
@@ -234,15 +235,13 @@ async fn feed(app: &App, connection: &Connection, socket: &mut Socket, upto: u64
     let Some(caller) = connection.caller(app) else {
         return Ok(false);
     };
-    if !app.access.sees_everything(&caller) {
-        return Ok(false);
-    }
+    let eye = app.access.eye(&caller);
     let (frames, mut more) = {
         let mut views = connection.views();
         if views.is_empty() {
             (Vec::new(), false)
         } else {
-            views.next(&app.feed, &app.inventory, &app.pools, upto)
+            views.next(&app.feed, &eye, &app.inventory, &app.pools, upto)
         }
     };
     let watches_views = !connection.views().is_empty();
@@ -254,7 +253,7 @@ async fn feed(app: &App, connection: &Connection, socket: &mut Socket, upto: u64
         && since < upto
         && !watches_views
     {
-        let chunk = app.feed.chunk(Audience::All, since, upto);
+        let chunk = app.feed.chunk_for(&eye, Audience::All, since, upto);
         for frame in &chunk.frames {
             write(app, socket, frame).await?;
         }

@@ -7,73 +7,13 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::Path,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-};
-
-pub fn command(folder: &Path, listen: &str) -> Command {
-    let mut command = quiet_command(folder, listen);
-    command.args(["--log", "warn"]);
-    command
-}
-
-/// Says on standard error only why it does not start.
-fn quiet_command(folder: &Path, listen: &str) -> Command {
-    // Another build, such as the release, can be tried.
-    let program = std::env::var_os("XO_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_xo-server").into());
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("XO_") || name.starts_with("LEPTOS_") {
-            command.env_remove(&*name);
-        }
-    }
-    command
-        .args(["--listen", listen, "--admin-email", EMAIL])
-        .arg("--data-dir")
-        .arg(folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-pub struct Program {
-    pub child: Child,
-    pub address: SocketAddr,
-    pub lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    pub async fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::inherit()).spawn().expect("a process");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let first = tokio::time::timeout(DEADLINE, lines.next_line()).await;
-        let first = first.expect("in time").expect("readable").expect("a line");
-        let address = first
-            .strip_prefix("Xen Orchestra is at http://")
-            .expect("its address");
-        Self {
-            address: address.trim_end_matches('/').parse().expect("an address"),
-            child,
-            lines,
-        }
-    }
-
-    /// SIGKILL.
-    pub async fn kill(mut self) {
-        self.child.kill().await.expect("killed");
-    }
-}
+use tokio::io::AsyncReadExt;
 
 /// What one writer knows to be kept. A change whose answer did not come may be there, or not.
 #[derive(Default)]
@@ -319,9 +259,9 @@ pub async fn rounds(count: usize, mut redis: Option<RedisServer>) {
     let folder = Folder::new();
     let socket = redis.as_ref().map(RedisServer::socket);
     let start = || {
-        let mut command = quiet_command(&folder.0, "127.0.0.1:0");
+        let mut command = command(&folder.0, "127.0.0.1:0");
         // The pools are not there and Redis comes and goes: the log would say so many times.
-        command.env("XO_ADMIN_PASSWORD", PASSWORD).args(["--log", "off"]);
+        command.env("XO_ADMIN_PASSWORD", PASSWORD).env("XO_LOG", "off");
         if let Some(socket) = &socket {
             command.arg("--redis-socket").arg(socket);
         }

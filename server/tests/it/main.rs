@@ -10,10 +10,12 @@ mod protocol;
 mod proxies;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
+mod retries;
 mod servers;
 mod session;
 mod silence;
 mod stage;
+#[path = "../support/mod.rs"]
 mod support;
 mod tasks;
 mod tokens;

@@ -1,10 +1,6 @@
 //! The program itself: killed while it writes, and started wrongly.
 
-use crate::{
-    kill::{self, Program, command},
-    redis_server::RedisServer,
-    support::*,
-};
+use crate::{kill, redis_server::RedisServer, support::*};
 use serde_json::json;
 use std::{net::TcpListener, path::Path};
 use tokio::process::Command;

@@ -8,6 +8,7 @@ mod kill;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 #[allow(dead_code, unused_imports)]
+#[path = "../support/mod.rs"]
 mod support;
 
 use redis_server::RedisServer;

@@ -45,9 +45,10 @@ async fn subscribe(call: Call) -> Result<Outcome, Failure> {
     }
     let app = &call.app;
     let revision = app.inventory.revision();
+    let eye = app.access.eye(call.caller()?);
     let since = params
         .since
-        .filter(|since| since.epoch == app.epoch && !app.inventory.has_forgotten(since.revision));
+        .filter(|since| since.epoch == app.epoch && eye.remembers(since.revision));
     let opened =
         call.connection
             .views()

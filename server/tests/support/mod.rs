@@ -1,8 +1,11 @@
 //! A server in this process, clients over real sockets, and waiting without sleeping blindly.
 
+mod program;
 mod proxy;
 mod sim;
 
+pub use program::{Program, command};
+#[allow(unused_imports, reason = "each test program uses its part")]
 pub use proxy::Proxy;
 pub use sim::*;
 
@@ -102,6 +105,7 @@ impl TestServer {
             admin_email: EMAIL.to_owned(),
             admin_password: Some(PASSWORD.to_owned()),
             trusted_proxies: Vec::new(),
+            pool_pace: limits.pace,
             site_dir: None,
             first_servers: Vec::new(),
             log: "warn".to_owned(),
@@ -400,7 +404,7 @@ impl Client {
         }
     }
 
-    fn apply(&mut self, notification: &Value) {
+    pub fn apply(&mut self, notification: &Value) {
         if notification["method"] != "all" {
             return;
         }
