@@ -40,6 +40,11 @@ enum Command {
     /// Move everything that the server keeps between stores and machines
     #[command(subcommand)]
     Store(tools::StoreCommand),
+    /// Bring users, groups, rights, tokens, servers... from today's Xen Orchestra
+    ///
+    /// Give its Redis or a configuration export. Nothing is written there. What is here under the same ids is
+    /// replaced, everything else stays. Each record is told with what becomes of it.
+    ImportXo(tools::ImportXo),
 }
 
 #[derive(clap::Args, Default)]
@@ -102,7 +107,8 @@ fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
     let (serve, tool) = match line.command {
         Some(Command::Serve(serve)) => (*serve, None),
-        Some(Command::Store(mut command)) => (command.settings(), Some(command)),
+        Some(Command::Store(mut command)) => (command.settings(), Some(tools::Tool::Store(command))),
+        Some(Command::ImportXo(mut command)) => (command.settings(), Some(tools::Tool::ImportXo(command))),
         None => (line.serve, None),
     };
     let config = serve.into_config()?;
@@ -112,7 +118,7 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     match tool {
-        Some(command) => runtime.block_on(tools::store(command, &config)),
+        Some(tool) => runtime.block_on(tool.run(&config)),
         None => runtime.block_on(run(config)),
     }
 }

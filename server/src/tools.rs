@@ -8,8 +8,10 @@ use server::{
     persist::{
         self, Store,
         dump::{self, Dump},
+        redis::{Address, Place, has_password},
         secrets::Secrets,
     },
+    transfer::{self, Fate, Keys},
 };
 use std::{
     fs::OpenOptions,
@@ -57,6 +59,48 @@ impl StoreCommand {
 }
 
 #[derive(clap::Args)]
+pub struct ImportXo {
+    /// Its Redis: redis[s]://[user@]host[:port][/database], or unix:///path?db=0. A password belongs into the
+    /// variable XO_FROM_REDIS: a command line is seen by everybody
+    #[arg(long, value_name = "URI")]
+    from_redis: Option<String>,
+    /// A file of its configuration export, compressed or not (`-`: standard input)
+    #[arg(long, value_name = "FILE", conflicts_with = "from_redis")]
+    from_export: Option<PathBuf>,
+    /// The key of records that are encrypted in Redis, in hexadecimal: on the first line the half in XenStore
+    /// (vm-data/xo-encryption-key), on the second the one in the data directory
+    #[arg(long, value_name = "FILE")]
+    encryption_key: Option<PathBuf>,
+    /// Tell what would come, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    settings: Box<Serve>,
+}
+
+impl ImportXo {
+    /// Where our store is.
+    pub fn settings(&mut self) -> Serve {
+        std::mem::take(&mut self.settings)
+    }
+}
+
+/// A subcommand that does not serve.
+pub enum Tool {
+    Store(StoreCommand),
+    ImportXo(ImportXo),
+}
+
+impl Tool {
+    pub async fn run(self, config: &Config) -> anyhow::Result<()> {
+        match self {
+            Self::Store(command) => store(command, config).await,
+            Self::ImportXo(command) => import_xo(command, config).await,
+        }
+    }
+}
+
+#[derive(clap::Args)]
 pub struct Passphrase {
     /// File whose first line seals the secrets in place of the key file; or set XO_PASSPHRASE
     #[arg(long, value_name = "FILE")]
@@ -81,13 +125,13 @@ impl Passphrase {
 }
 
 /// An opened store and its key; closed in order, so that the server can start at once.
-pub struct Opened {
-    pub store: Store,
-    pub secrets: Secrets,
+struct Opened {
+    store: Store,
+    secrets: Secrets,
 }
 
 impl Opened {
-    pub async fn new(config: &Config) -> anyhow::Result<Self> {
+    async fn new(config: &Config) -> anyhow::Result<Self> {
         let backend = persist::backend(&config.data_dir, &place(&config.redis))
             .await
             .context("the store cannot be opened; the server must be stopped meanwhile")?;
@@ -98,7 +142,7 @@ impl Opened {
 }
 
 /// The whole file, or standard input.
-pub fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let context = || format!("{} cannot be read", path.display());
     let mut bytes = Vec::new();
     if path == Path::new("-") {
@@ -134,7 +178,7 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-pub async fn store(command: StoreCommand, config: &Config) -> anyhow::Result<()> {
+async fn store(command: StoreCommand, config: &Config) -> anyhow::Result<()> {
     match command {
         StoreCommand::Export { file, passphrase, .. } => {
             let passphrase = passphrase.read()?;
@@ -174,6 +218,58 @@ pub async fn store(command: StoreCommand, config: &Config) -> anyhow::Result<()>
             tell(&counts, if dry_run { "would come" } else { "imported" });
         }
     }
+    Ok(())
+}
+
+async fn import_xo(command: ImportXo, config: &Config) -> anyhow::Result<()> {
+    if command.from_redis.as_deref().is_some_and(has_password) {
+        bail!(
+            "--from-redis holds a password, and a command line is seen by everybody: give it as XO_FROM_REDIS"
+        );
+    }
+    let uri = match (&command.from_export, command.from_redis) {
+        (None, None) => super::variable("XO_FROM_REDIS")?,
+        (_, uri) => uri,
+    };
+    let export = match (&command.from_export, uri) {
+        (Some(file), _) => transfer::read(&read_file(file)?)?,
+        (None, Some(uri)) => {
+            let keys = match &command.encryption_key {
+                Some(path) => {
+                    let text = std::fs::read_to_string(path);
+                    let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+                    Some(Keys::read(&text)?)
+                }
+                None => None,
+            };
+            let source = Place {
+                uri: Some(uri),
+                ..Place::default()
+            };
+            transfer::read_redis(&Address::new(&source)?, keys.as_ref()).await?
+        }
+        (None, None) => bail!("from where? --from-redis URI, or --from-export FILE"),
+    };
+    let opened = Opened::new(config).await?;
+    let lines = transfer::import_config(&opened.store, &opened.secrets, export, command.dry_run).await;
+    opened.store.close().await?;
+    let lines = lines?;
+    let mut output = std::io::stdout().lock();
+    for line in &lines {
+        writeln!(output, "{line}")?;
+    }
+    let count = |fate| lines.iter().filter(|line| line.fate == fate).count();
+    let (new, changed, same) = (count(Fate::New), count(Fate::Changed), count(Fate::Same));
+    let (removed, left_out) = (count(Fate::Removed), count(Fate::LeftOut));
+    writeln!(
+        output,
+        "{new} new, {changed} changed, {same} the same, {removed} removed, {left_out} left out{}",
+        if command.dry_run {
+            "; nothing was changed (dry run)"
+        } else {
+            ""
+        }
+    )?;
     Ok(())
 }
 

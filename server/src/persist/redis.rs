@@ -7,6 +7,7 @@
 
 mod address;
 mod durability;
+mod lease;
 mod link;
 mod owner;
 mod scripts;

@@ -8,6 +8,7 @@ mod limits;
 mod program;
 mod protocol;
 mod proxies;
+mod redis;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 mod retries;

@@ -6,3 +6,5 @@ mod redis;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 mod tls;
+mod todays;
+mod transfer;

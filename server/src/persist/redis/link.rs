@@ -1,10 +1,11 @@
 //! The connection: taken, kept, lost, found again, and what is believed of the store behind it.
 
 use super::{
-    Address, Owner, Waits, key,
-    scripts::{ACQUIRE, FOUND, HEAD, LAYOUT, OWNER, RELEASE, RENEW},
+    Address, Owner, Waits,
+    lease::Refusal,
+    scripts::{FOUND, HEAD, LAYOUT, OWNER, RELEASE, RENEW},
 };
-use crate::persist::{StoreError, collections};
+use crate::persist::StoreError;
 use redis::{ErrorKind, RedisError, ServerErrorKind, aio::MultiplexedConnection};
 use std::{
     future::Future,
@@ -19,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 /// What we know to be in the store.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    store: String,
-    revision: u64,
-    commit: String,
+pub(super) struct Known {
+    pub(super) store: String,
+    pub(super) revision: u64,
+    pub(super) commit: String,
     /// Sent, and not answered yet.
-    pending: Option<String>,
+    pub(super) pending: Option<String>,
 }
 
 struct State {
@@ -89,7 +90,7 @@ pub(super) enum Outcome {
 pub(super) struct Link {
     pub(super) address: Address,
     pub(super) waits: Waits,
-    owner: Owner,
+    pub(super) owner: Owner,
     /// One change at a time: each builds on the revision of the one before.
     pub(super) committing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -99,29 +100,8 @@ pub(super) struct Link {
     lost: Notify,
 }
 
-/// What a taken lease shows of the store.
-struct Head {
-    layout: Option<String>,
-    known: Known,
-}
-
-/// Why a lease was not taken.
-enum Refusal {
-    /// Worth another attempt.
-    Later(StoreError),
-    Final(StoreError),
-}
-
-impl Refusal {
-    fn error(self) -> StoreError {
-        match self {
-            Self::Later(error) | Self::Final(error) => error,
-        }
-    }
-}
-
 /// Whether what failed is the connection, or a Redis that is not itself for a while.
-fn is_away(error: &RedisError) -> bool {
+pub(super) fn is_away(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_connection_dropped()
         || matches!(
@@ -140,10 +120,6 @@ fn is_away(error: &RedisError) -> bool {
 /// Whether Redis itself said it: then nothing was done.
 fn is_answer(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
-}
-
-fn holder(owner: &str) -> &str {
-    owner.splitn(3, ' ').nth(2).unwrap_or(owner)
 }
 
 impl Link {
@@ -235,73 +211,6 @@ impl Link {
             Ok(Err(error)) => Err(self.about(StoreError::Unusable(error.to_string()))),
             Err(_) => Err(self.about(StoreError::Away("no answer in time".to_owned()))),
         }
-    }
-
-    /// Connects and takes the lease.
-    async fn attempt(&self, expected: &str) -> Result<(MultiplexedConnection, String, Head), Refusal> {
-        let classify = |error: RedisError| {
-            let text = error.to_string();
-            if is_away(&error) {
-                Refusal::Later(StoreError::Away(text))
-            } else {
-                Refusal::Final(StoreError::Unusable(text))
-            }
-        };
-        let mut connection = self.address.connect(self.waits.answer).await.map_err(classify)?;
-        // Who is not signed in is told so only when asking for little.
-        let ping = redis::cmd("PING");
-        match timeout(self.waits.answer, ping.exec_async(&mut connection)).await {
-            Ok(answer) => answer.map_err(classify)?,
-            Err(_) => return Err(Refusal::Later(StoreError::Away("no answer in time".to_owned()))),
-        }
-        let token = uuid::Uuid::new_v4().to_string();
-        let collections = collections();
-        let mut command = redis::cmd("EVAL");
-        command.arg(ACQUIRE).arg(2 + collections.len());
-        command.arg(OWNER).arg(HEAD);
-        for collection in collections {
-            command.arg(key(collection));
-        }
-        command.arg(&self.owner.id).arg(&token).arg(&self.owner.name);
-        command.arg(self.lease()).arg(expected);
-        let asking = command.query_async::<Vec<Option<String>>>(&mut connection);
-        let answer = match timeout(self.waits.answer, asking).await {
-            Ok(answer) => answer.map_err(classify)?,
-            Err(_) => return Err(Refusal::Later(StoreError::Away("no answer in time".to_owned()))),
-        };
-        let mut answer = answer.into_iter();
-        let mut next = || answer.next().flatten();
-        match next().unwrap_or_default().as_str() {
-            "held" => {}
-            "owned" => {
-                let owner = next().unwrap_or_default();
-                return Err(Refusal::Later(StoreError::InUse(format!(
-                    "another server writes to it ({})",
-                    holder(&owner)
-                ))));
-            }
-            "headless" => {
-                return Err(Refusal::Final(StoreError::Unusable(format!(
-                    "{} is there, but {HEAD} is not: part of the store was removed",
-                    next().unwrap_or_default()
-                ))));
-            }
-            _ => {
-                return Err(Refusal::Later(StoreError::Lost(match next() {
-                    Some(_) => "Redis came back with another store".to_owned(),
-                    None => "Redis came back without our records".to_owned(),
-                })));
-            }
-        }
-        let layout = next();
-        let known = Known {
-            store: next().unwrap_or_default(),
-            revision: next().and_then(|text| text.parse().ok()).unwrap_or(0),
-            commit: next().unwrap_or_default(),
-            pending: None,
-        };
-        let value = format!("{} {token} {}", self.owner.id, self.owner.name);
-        Ok((connection, value, Head { layout, known }))
     }
 
     /// The connection, or at once why there is none.
