@@ -78,6 +78,13 @@ impl App {
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
         let store = Store::open(backend, &secrets).await?;
+        let unreadable = store.unreadable_secrets(&secrets).await?;
+        if !unreadable.is_empty() {
+            tracing::error!(
+                records = unreadable.join(" "),
+                "secrets were sealed with another key file: bring it back, or enter them again"
+            );
+        }
         let accounts = Accounts::open(store.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let access = Access::open(store.clone(), inventory.clone()).await?;

@@ -282,6 +282,19 @@ impl Store {
         values.into_iter().map(read).collect()
     }
 
+    /// The records with secrets that cannot be unsealed, as `collection/id`: after a loss of the key file.
+    pub async fn unreadable_secrets(&self, secrets: &secrets::Secrets) -> Result<Vec<String>, StoreError> {
+        let mut unreadable = Vec::new();
+        for collection in records::COLLECTIONS {
+            for (id, mut record) in self.list_raw(collection).await? {
+                if secrets.unseal_members(&mut record).is_err() {
+                    unreadable.push(format!("{collection}/{id}"));
+                }
+            }
+        }
+        Ok(unreadable)
+    }
+
     pub fn status(&self) -> Status {
         self.backend.status()
     }

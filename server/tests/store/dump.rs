@@ -171,6 +171,10 @@ async fn everything_moves_between_stores_and_installations() {
     // A secret that cannot be read is not left out in silence.
     let lost = json!({ "sealed_url": others.seal("nfs://nas") });
     store.put("r2", &RemoteRecord(object(lost))).await.expect("kept");
+    assert_eq!(
+        store.unreadable_secrets(&ours).await.expect("read"),
+        ["remotes/r2"]
+    );
     let error = dump::export(&store, &ours, Some(PASSPHRASE))
         .await
         .err()
