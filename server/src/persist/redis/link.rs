@@ -14,9 +14,12 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+
+/// A lost connection that is back so soon is not told to anybody.
+const BLIP: Duration = Duration::from_millis(500);
 
 /// What we know to be in the store.
 #[derive(Clone, Debug, Default)]
@@ -68,14 +71,16 @@ impl Session {
 pub(super) enum Asked {
     /// Redis said no: nothing was done.
     Refused(StoreError),
-    /// Nothing was heard: it may have been done.
+    /// The connection was lost: it may have been done.
     Unanswered(StoreError),
+    /// Nothing was heard for too long: it may have been done, or be done yet.
+    Late(StoreError),
 }
 
 impl Asked {
     pub(super) fn error(self) -> StoreError {
         match self {
-            Self::Refused(error) | Self::Unanswered(error) => error,
+            Self::Refused(error) | Self::Unanswered(error) | Self::Late(error) => error,
         }
     }
 }
@@ -245,11 +250,17 @@ impl Link {
                     "Redis refused: {text}"
                 ))));
             }
-            Ok(Err(error)) => StoreError::Away(error.to_string()),
+            Ok(Err(error)) => {
+                let error = StoreError::Away(error.to_string());
+                self.drop_connection(session, error.again());
+                return Err(Asked::Unanswered(error));
+            }
             Err(_) => StoreError::Away("no answer in time".to_owned()),
         };
+        // One that hangs will not be back in a moment.
         self.drop_connection(session, error.again());
-        Err(Asked::Unanswered(error))
+        self.state().attempts = 1;
+        Err(Asked::Late(error))
     }
 
     fn drop_connection(&self, session: &Session, why: StoreError) {
@@ -349,25 +360,38 @@ impl Link {
         }
     }
 
-    /// Whether the first attempt to connect again succeeds.
-    pub(super) async fn comes_back(&self, session: &Session) -> bool {
+    /// As [`Link::session`], but a connection that was lost just now is given one attempt to come back.
+    pub(super) async fn ready(&self) -> Result<Session, StoreError> {
         let mut changed = self.changed.subscribe();
-        let known = async {
-            loop {
-                {
-                    let state = self.state();
-                    if state.connection.is_ok() {
-                        return state.number > session.number;
-                    }
-                    if state.attempts > 0 {
-                        return false;
-                    }
-                }
-                // The sender is ours: it does not go.
-                let _ = changed.changed().await;
+        let deadline = Instant::now() + BLIP;
+        loop {
+            if !self.is_coming_back() || Instant::now() >= deadline {
+                return self.session();
             }
-        };
-        timeout(self.waits.answer, known).await.unwrap_or(false)
+            // The sender is ours: it does not go.
+            let _ = timeout_at(deadline, changed.changed()).await;
+        }
+    }
+
+    fn is_coming_back(&self) -> bool {
+        let state = self.state();
+        state.connection.is_err() && state.attempts == 0
+    }
+
+    /// Waits until Redis is away, and not for a moment only.
+    pub(super) async fn down(&self) -> StoreError {
+        let mut changed = self.changed.subscribe();
+        loop {
+            {
+                let state = self.state();
+                if let Err(error) = &state.connection
+                    && state.attempts > 0
+                {
+                    return error.again();
+                }
+            }
+            let _ = changed.changed().await;
+        }
     }
 
     /// One step of the keeper: what is there is kept, what is not is looked for.
