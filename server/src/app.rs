@@ -85,7 +85,7 @@ impl App {
                 "secrets were sealed with another key file: bring it back, or enter them again"
             );
         }
-        let accounts = Accounts::open(store.clone(), limits.tokens).await?;
+        let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let access = Access::open(store.clone(), inventory.clone()).await?;
         let pools = Pools::open(store.clone(), secrets, inventory.clone(), limits.pace).await?;

@@ -27,6 +27,11 @@ pub const SETTINGS: &[Setting] = &[
         default: "127.0.0.1:8080",
     },
     Setting {
+        key: "tcp_listen",
+        variable: "XO_TCP_LISTEN",
+        default: "none",
+    },
+    Setting {
         key: "data_dir",
         variable: "XO_DATA_DIR",
         default: "./data",
@@ -116,6 +121,8 @@ pub const SETTINGS: &[Setting] = &[
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// JSON-RPC over TCP, line by line.
+    pub tcp_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
     /// In place of the embedded store, when an address is set.
     pub redis: RedisSettings,
@@ -147,6 +154,10 @@ pub struct Settings {
     /// Address and port to listen on
     #[arg(long, env = "XO_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address and port for JSON-RPC over TCP, one document per line; a loopback address: passwords are in clear
+    #[arg(long, env = "XO_TCP_LISTEN", value_name = "ADDR:PORT", value_parser = loopback)]
+    #[serde(deserialize_with = "loopback_address")]
+    pub tcp_listen: Option<SocketAddr>,
     /// Folder of the store and the key file; made if it is not there
     #[arg(long, env = "XO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -274,6 +285,19 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpN
     read.collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err("not a loopback address: passwords would travel in clear".to_owned()),
+        Err(_) => Err(format!("{text:?} is not ADDRESS:PORT")),
+    }
+}
+
+fn loopback_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    loopback(&text).map(Some).map_err(D::Error::custom)
+}
+
 /// A time that is worth waiting for.
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<f64>().ok();
@@ -299,6 +323,7 @@ impl Settings {
     pub fn or(self, other: Self) -> Self {
         Self {
             listen: self.listen.or(other.listen),
+            tcp_listen: self.tcp_listen.or(other.tcp_listen),
             data_dir: self.data_dir.or(other.data_dir),
             redis: self.redis.or(other.redis),
             admin_email: self.admin_email.or(other.admin_email),
@@ -327,6 +352,7 @@ impl Settings {
             listen: self
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            tcp_listen: self.tcp_listen,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
             redis: self.redis,
             // Nobody could sign in without a name.
@@ -395,6 +421,8 @@ mod tests {
         let proxies: Settings = toml::from_str("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").expect("valid");
         assert_eq!(proxies.into_config().trusted_proxies.len(), 2);
         toml::from_str::<Settings>("trusted_proxies = [\"proxy\"]").expect_err("no address");
+        toml::from_str::<Settings>("tcp_listen = \"[::1]:4000\"").expect("a loopback address");
+        toml::from_str::<Settings>("tcp_listen = \"0.0.0.0:4000\"").expect_err("anybody's");
         let hasty: Settings = toml::from_str("pool_poll = 2\npool_silence = 0.5").expect("valid");
         assert_eq!(hasty.into_config().pool_pace.silence, Duration::from_secs(6));
         for bad in ["0", "-1", "nan", "1e9"] {

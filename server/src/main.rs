@@ -7,6 +7,7 @@ use server::{
     config::{Config, LogFormat, Settings},
     http,
     persist::redis::has_password,
+    rpc,
 };
 use std::{env::VarError, path::PathBuf, time::Duration};
 use tokio::{
@@ -142,8 +143,21 @@ async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let lines = match config.tcp_listen {
+        Some(at) => {
+            let listener = TcpListener::bind(at).await;
+            Some(listener.with_context(|| format!("cannot listen on {at}"))?)
+        }
+        None => None,
+    };
     let (app, first_admin) = App::build(config).await?;
     println!("Xen Orchestra is at http://{address}/");
+    if let Some(lines) = &lines {
+        println!(
+            "JSON-RPC, a document per line, is at tcp://{}",
+            lines.local_addr()?
+        );
+    }
     if let Some(admin) = first_admin {
         match admin.generated_password {
             Some(password) => println!(
@@ -159,6 +173,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     allocator::return_memory()?;
     app.start();
     let serving = tokio::spawn(http::serve::serve(app.clone(), listener));
+    let speaking = lines.map(|listener| tokio::spawn(rpc::lines::serve(app.clone(), listener)));
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -176,6 +191,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     });
     app.stop().await;
     serving.await?;
+    if let Some(speaking) = speaking {
+        speaking.await?;
+    }
     tracing::info!("stopped");
     Ok(())
 }

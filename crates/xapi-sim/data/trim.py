@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Trims a full XAPI data model dump to the facts the simulator needs: trim.py full.json > datamodel.json
 
-Field: [name, type, qualifier, internal(0|1), default?]; message: [name, kind, params, result, async(0|1), min_role];
+Field: [name, type, qualifier, internal(0|1), default?]; message: [name, kind, params, result, async(0|1), min_role,
+"internal" (only for the hosts of a pool) or "removed"?];
 param: [name, type, default?]. Getters follow from the fields and are left out. One line per class keeps diffs readable."""
 import json
 import sys
@@ -13,6 +14,12 @@ GENERATED = ("get_record", "get_by_uuid", "get_all", "get_all_where", "get_all_r
 
 def default(item):
     return [item["default"]] if "default" in item else []
+
+
+def state(message):
+    if message.get("pool_internal"):
+        return ["internal"]
+    return ["removed"] if message.get("state") == "removed" else []
 
 
 def trim(cls):
@@ -30,9 +37,10 @@ def trim(cls):
         # Of the generated calls, only those that not everybody may make.
         "roles": {m["name"]: m["min_role"] for m in cls["messages"]
                   if m["kind"] in ("setter", "add", "remove") and m["min_role"] != "read-only"},
+        "key_roles": {m["name"]: m["map_key_roles"] for m in cls["messages"] if "map_key_roles" in m},
         "messages": [
             [m["name"], m["kind"], [[p["name"], p["type"], *default(p)] for p in m["params"]], m["result"],
-             int(bool(m.get("async"))), m["min_role"]]
+             int(bool(m.get("async"))), m["min_role"], *state(m)]
             for m in cls["messages"] if m["kind"] in ("custom", "create", "destroy")
         ],
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::http::{self, Request, Response};
 use crate::pool::SimPool;
-use crate::trouble::TROUBLES;
+use crate::trouble::{OF_A_HOST, TROUBLES};
 
 /// A control port that serves until it is dropped.
 pub struct Control {
@@ -154,5 +154,10 @@ pub fn explained() -> String {
         };
         let _ = writeln!(out, "  {usage:<28} {}", trouble.explanation);
     }
+    let _ = writeln!(
+        out,
+        "With @HOST behind the value (latency=300@1) for one host alone: {}.",
+        OF_A_HOST.join(", ")
+    );
     out
 }

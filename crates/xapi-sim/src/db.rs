@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxHashMap;
 
 use crate::clock;
+use crate::disks::Disks;
 use crate::fault::Fault;
 use crate::model::{Class, ClassId, End, Type, model};
 use crate::seed::Seed;
@@ -28,6 +29,8 @@ pub struct Db {
     /// The newest change of every row that takes part in events, oldest first: a delta reads only its tail.
     changed: BTreeMap<u64, (ClassId, Ref)>,
     pub seed: Seed,
+    /// What is on the disks.
+    pub(crate) disks: Disks,
     /// Deletions still to be kept out of the history (a test knob: lost `del` events).
     silent_deletions: usize,
     /// How far the clocks of this pool's hosts are from the right time, in seconds.
@@ -93,6 +96,7 @@ impl Db {
             generation: 1,
             changed: BTreeMap::new(),
             seed: Seed::new(seed),
+            disks: Disks::default(),
             silent_deletions: 0,
             clock_skew: 0,
         }
@@ -372,6 +376,9 @@ impl Db {
         };
         if let Some(at) = class.field("uuid") {
             table.by_uuid.remove(row.at(at).str());
+        }
+        if class.name == "VDI" {
+            self.disks.remove(&reference);
         }
         self.changed.remove(&row.modified);
         self.generation += 1;

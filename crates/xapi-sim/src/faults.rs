@@ -1,8 +1,9 @@
 //! Faults that can be switched while a pool runs: what a client must survive. This is the state that connections
 //! look at; the names that people use are in `trouble`, what concerns whole hosts is in `pool::members`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,6 +13,7 @@ use crate::seed::Seed;
 /// This many answers is all of them.
 pub const ALL: usize = usize::MAX;
 
+/// What is wrong with the connections and answers of a pool, or of one of its hosts.
 pub struct Faults {
     latency_ms: AtomicU64,
     jitter_ms: AtomicU64,
@@ -51,8 +53,81 @@ impl Countdown {
     }
 }
 
+/// The faults of single hosts, by their numbers.
+#[derive(Default)]
+pub struct HostFaults(Mutex<BTreeMap<usize, Arc<Faults>>>);
+
+impl HostFaults {
+    /// Those of a host, made when they are first asked for.
+    pub fn of(&self, host: usize) -> Arc<Faults> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Faults::new(host as u64));
+        all.entry(host).or_insert_with(made).clone()
+    }
+
+    fn known(&self, host: usize) -> Option<Arc<Faults>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&host).cloned()
+    }
+
+    /// What is switched on, with the host's number behind an `@`.
+    pub fn active(&self) -> Vec<(&'static str, String)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let active = all.iter().flat_map(|(host, faults)| {
+            let active = faults.active().into_iter();
+            active.map(move |(name, value)| (name, format!("{value}@{host}")))
+        });
+        active.collect()
+    }
+
+    pub fn end(&self) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().for_each(|faults| faults.end());
+    }
+}
+
+/// What a request meets: the pool's faults and its host's, as they are at each moment.
+pub struct Met<'a> {
+    pool: &'a Faults,
+    hosts: &'a HostFaults,
+    host: usize,
+}
+
+impl<'a> Met<'a> {
+    pub fn new(pool: &'a Faults, hosts: &'a HostFaults, host: usize) -> Met<'a> {
+        Met { pool, hosts, host }
+    }
+
+    /// Does either countdown concern this answer?
+    pub fn takes(&self, countdown: impl Fn(&Faults) -> &Countdown) -> bool {
+        let own = self.hosts.known(self.host);
+        countdown(self.pool).take() || own.is_some_and(|faults| countdown(&faults).take())
+    }
+
+    pub async fn delay(&self) {
+        self.pool.delay().await;
+        if let Some(host) = self.hosts.known(self.host) {
+            host.delay().await;
+        }
+    }
+
+    pub fn portion(&self, bytes: usize) -> usize {
+        let bytes = self.pool.portion(bytes);
+        self.hosts
+            .known(self.host)
+            .map_or(bytes, |host| host.portion(bytes))
+    }
+
+    pub async fn pace(&self, bytes: usize) {
+        self.pool.pace(bytes).await;
+        if let Some(host) = self.hosts.known(self.host) {
+            host.pace(bytes).await;
+        }
+    }
+}
+
 impl Faults {
-    pub fn new(seed: u64) -> Faults {
+    pub(crate) fn new(seed: u64) -> Faults {
         Faults {
             latency_ms: AtomicU64::new(0),
             jitter_ms: AtomicU64::new(0),
@@ -97,8 +172,20 @@ impl Faults {
             .clone()
     }
 
+    /// Everything is as it should be again.
+    pub fn end(&self) {
+        self.freeze(false);
+        self.set_latency(Duration::ZERO);
+        self.set_jitter(Duration::ZERO);
+        self.set_speed(0);
+        for countdown in [&self.failing, &self.truncated, &self.malformed, &self.mislabelled] {
+            countdown.set(0);
+        }
+        self.set_slave_of(None);
+    }
+
     /// The time that an answer is held back; for ever while the pool is frozen.
-    pub async fn delay(&self) {
+    pub(crate) async fn delay(&self) {
         let jitter = match self.jitter_ms.load(Ordering::Relaxed) {
             0 => 0,
             most => {

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::fault::Fault;
+use crate::faults::Met;
 use crate::pool::Shared;
 use crate::rpc::{self, Reply};
+use crate::streams;
 use crate::value::Value;
 use crate::wire::{Wire, json, xml};
 
@@ -49,14 +51,17 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The session of a stream handler: cookie first, then query.
+    /// The session of a stream handler.
     pub fn session(&self) -> Option<&str> {
+        self.cookie_or_parameter("session_id")
+    }
+
+    /// Cookie first, then query.
+    pub fn cookie_or_parameter(&self, wanted: &str) -> Option<&str> {
         let cookies = self.header("cookie").unwrap_or_default().split([';', '&']);
         let mut cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
-        let cookie = cookies
-            .find(|(name, _)| *name == "session_id")
-            .map(|(_, value)| value);
-        cookie.or_else(|| self.parameter("session_id"))
+        let cookie = cookies.find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        cookie.or_else(|| self.parameter(wanted))
     }
 }
 
@@ -129,33 +134,40 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
     let mut buffer = Vec::new();
     loop {
         let (pool, host) = own.route(at);
-        let (mut response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer, Some(&pool)).await {
+        let met = pool.met(host);
+        let (mut response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer, Some(&met)).await {
             Ok(Some(request)) => {
-                let failing = pool.faults().failing.take();
+                let failing = met.takes(|faults| &faults.failing);
+                let streams = streams::takes(&request);
+                if streams && !failing {
+                    streams::serve(&mut stream, buffer, &request, &pool, &met).await;
+                    pool.run_afterwards();
+                    return;
+                }
                 let response = if failing {
                     Response::error(500, "Internal Error")
                 } else {
                     answer(&request, &pool, host).await
                 };
-                (response, request.keep_alive, request.method == "POST")
+                (response, request.keep_alive && !streams, request.method == "POST")
             }
             Ok(None) => return,
             Err(response) => (response, false, false),
         };
-        pool.faults().delay().await;
-        if is_rpc && pool.faults().malformed.take() {
+        met.delay().await;
+        if is_rpc && met.takes(|faults| &faults.malformed) {
             response.body.truncate(response.body.len() / 2);
             response.body.extend_from_slice(b"\xff<}\xfe");
         }
-        if is_rpc && pool.faults().mislabelled.take() {
+        if is_rpc && met.takes(|faults| &faults.mislabelled) {
             response.content_type = "text/html";
         }
-        let truncated = is_rpc && pool.faults().truncated.take();
+        let truncated = is_rpc && met.takes(|faults| &faults.truncated);
         let head = response.head(keep_alive);
         if truncated {
             response.body.truncate(response.body.len() / 2);
         }
-        let written = write(&mut stream, &pool, head.as_bytes(), &response.body).await;
+        let written = write(&mut stream, &met, head.as_bytes(), &response.body).await;
         if truncated || !keep_alive {
             let _ = stream.shutdown().await;
         }
@@ -168,7 +180,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
 
 async fn write<S: AsyncWrite + Unpin>(
     stream: &mut S,
-    pool: &Shared,
+    met: &Met<'_>,
     head: &[u8],
     body: &[u8],
 ) -> std::io::Result<()> {
@@ -177,12 +189,12 @@ async fn write<S: AsyncWrite + Unpin>(
     for part in [&small[..], if body.len() < 16 * 1024 { &[] } else { body }] {
         let mut rest = part;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(pool.faults().portion(rest.len()));
+            let (now, later) = rest.split_at(met.portion(rest.len()));
             stream.write_all(now).await?;
             if !later.is_empty() {
                 stream.flush().await?;
             }
-            pool.faults().pace(now.len()).await;
+            met.pace(now.len()).await;
             rest = later;
         }
     }
@@ -284,7 +296,7 @@ fn preflight(request: &Request) -> Response {
 pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
-    pool: Option<&Shared>,
+    met: Option<&Met<'_>>,
 ) -> Result<Option<Request>, Response> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -303,6 +315,10 @@ pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut request = parse_head(&buffer[..end]).ok_or_else(|| Response::error(400, "bad request"))?;
     buffer.drain(..end + 4);
+    // Who streams reads the body itself.
+    if streams::takes(&request) {
+        return Ok(Some(request));
+    }
     if request.header("transfer-encoding").is_some() {
         return Err(Response::error(500, "Cannot handle Transfer-Encoding"));
     }
@@ -323,12 +339,12 @@ pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     }
     while buffer.len() < length {
         let missing = length - buffer.len();
-        let portion = pool.map_or(missing, |pool| pool.faults().portion(missing));
+        let portion = met.map_or(missing, |met| met.portion(missing));
         match (&mut *stream).take(portion as u64).read_buf(buffer).await {
             Ok(0) | Err(_) => return Ok(None),
             Ok(read) => {
-                if let Some(pool) = pool {
-                    pool.faults().pace(read).await;
+                if let Some(met) = met {
+                    met.pace(read).await;
                 }
             }
         }

@@ -41,6 +41,9 @@ struct Arguments {
     /// Virtual machines per pool
     #[arg(long, default_value_t = 50)]
     vms: usize,
+    /// Tasks that are there from the start, running and ended ones
+    #[arg(long, default_value_t = 0)]
+    tasks: usize,
     /// Seed of the first pool; the next pools count on
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -83,6 +86,9 @@ struct Arguments {
     /// List the faults and leave
     #[arg(long)]
     list_faults: bool,
+    /// List the calls that answer NOT_IMPLEMENTED and leave
+    #[arg(long)]
+    list_unimplemented: bool,
     /// Single new hosts that can join a pool: no guests, no shared storage, no bonds
     #[arg(long)]
     fresh: bool,
@@ -108,6 +114,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.list_faults {
         write!(std::io::stdout(), "{}", control::explained())?;
+        return Ok(());
+    }
+    if arguments.list_unimplemented {
+        for name in xapi_sim::unimplemented_messages() {
+            writeln!(std::io::stdout(), "{name}")?;
+        }
         return Ok(());
     }
     let mut pools = Vec::new();
@@ -199,6 +211,7 @@ fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
         name,
         hosts: arguments.hosts,
         vms: arguments.vms,
+        tasks: arguments.tasks,
         seed: arguments.seed + u64::from(at),
         churn_per_second: arguments.churn,
         churn_kind: match arguments.churn_kind {

@@ -101,6 +101,18 @@ pub struct Message {
     pub needs_session: bool,
     pub is_async: bool,
     pub min_role: String,
+    /// Keys of a map (the last may end with `*`) that need another role than the rest.
+    pub key_roles: Vec<(String, String)>,
+    pub state: State,
+}
+
+/// Whether a message can be called at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Open,
+    /// Only by the hosts of a pool among themselves.
+    Internal,
+    Removed,
 }
 
 pub struct Param {
@@ -209,6 +221,12 @@ impl Class {
             if let Some(role) = json["roles"][&message.name].as_str() {
                 message.min_role = role.to_owned();
             }
+            let roles = json["key_roles"][&message.name].as_object();
+            let roles = roles
+                .into_iter()
+                .flatten()
+                .map(|(key, role)| (key.clone(), text(role)));
+            message.key_roles = roles.collect();
         }
         class.message_by_name = class
             .messages
@@ -320,7 +338,18 @@ impl Field {
 
     /// What a new row holds when nobody says otherwise.
     pub fn initial(&self) -> Value {
-        self.default.clone().unwrap_or_else(|| self.ty.zero())
+        let first = |name: &String| {
+            model()
+                .enums
+                .get(name)?
+                .first()
+                .map(|member| Value::from(&**member))
+        };
+        let member = match &self.ty {
+            Type::Enum(name) => first(name),
+            _ => None,
+        };
+        self.default.clone().or(member).unwrap_or_else(|| self.ty.zero())
     }
 }
 
@@ -355,6 +384,12 @@ impl Message {
             needs_session,
             is_async: json[4] == 1,
             min_role: text(&json[5]),
+            key_roles: Vec::new(),
+            state: match json[6].as_str() {
+                Some("internal") => State::Internal,
+                Some("removed") => State::Removed,
+                _ => State::Open,
+            },
         }
     }
 
@@ -373,6 +408,8 @@ impl Message {
             needs_session: true,
             is_async: false,
             min_role: "read-only".to_owned(),
+            key_roles: Vec::new(),
+            state: State::Open,
         }
     }
 

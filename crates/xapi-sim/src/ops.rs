@@ -6,10 +6,13 @@ mod clone;
 mod devices;
 mod ha;
 mod host;
+mod introduced;
 pub mod lifecycle;
 pub mod membership;
 mod migrate;
 mod network;
+mod odds;
+mod patches;
 mod pool_ops;
 pub mod power;
 mod probe;
@@ -26,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::db::Db;
 use crate::fault::Fault;
-use crate::model::{Class, Kind, Message, model};
+use crate::model::{Class, Kind, Message, State, model};
 use crate::rpc::Call;
 use crate::value::Value;
 
@@ -85,6 +88,18 @@ async fn dispatch(call: &Call, class: &'static Class, message: &'static Message,
         None => small::run(call, &class.name, name, p).await?,
         done => done,
     };
+    let own = match own {
+        None => patches::run(call, &class.name, name, p).await?,
+        done => done,
+    };
+    let own = match own {
+        None => introduced::run(call, class, message, p)?,
+        done => done,
+    };
+    let own = match own {
+        None => odds::run(call, &class.name, message, p)?,
+        done => done,
+    };
     match (own, message.kind) {
         (Some(value), _) => Ok(Some(value)),
         (None, Kind::Create) => records::create(call, class, &p[0]).map(Some),
@@ -100,7 +115,7 @@ pub fn unimplemented_messages() -> Vec<String> {
         for message in class
             .messages
             .iter()
-            .filter(|message| message.kind == Kind::Custom)
+            .filter(|message| message.kind == Kind::Custom && message.state == State::Open)
         {
             if !is_implemented(class, message) {
                 names.push(format!("{}.{}", class.name, message.name));
@@ -136,8 +151,12 @@ fn is_implemented(class: &Class, message: &Message) -> bool {
         "Bond" => &[network::BOND],
         _ => &[],
     };
+    let full = format!("{}.{name}", class.name);
     own.iter().any(|names| names.contains(&name))
-        || small::MESSAGES.contains(&&*format!("{}.{name}", class.name))
+        || small::MESSAGES.contains(&&*full)
+        || patches::MESSAGES.contains(&&*full)
+        || introduced::does(&full)
+        || odds::does(&full)
         || records::is_plain(class, message)
 }
 

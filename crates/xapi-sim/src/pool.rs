@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -18,22 +19,28 @@ use tokio_util::sync::CancellationToken;
 use self::members::{Machine, Member, Members};
 use crate::churn::{self, ChurnKind};
 use crate::db::Db;
-use crate::faults::Faults;
+use crate::faults::{Faults, HostFaults, Met};
 use crate::http::tls::Identity;
 use crate::model::model;
 use crate::rpc::legacy_events::Registrations;
 use crate::rpc::rbac::{self, User};
+use crate::rpc::{sessions, tasks};
 use crate::wire::Wire;
 use crate::world;
 
 /// So often a pool on any free port looks for one that is free at all its hosts' addresses.
 const PORTS_TRIED: usize = 50;
 
+/// So often old tasks and idle sessions are looked for.
+const COLLECT_EVERY: Duration = Duration::from_secs(30);
+
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     pub name: String,
     pub hosts: usize,
     pub vms: usize,
+    /// Tasks that are there from the start: running ones that get no further, and ended ones.
+    pub tasks: usize,
     /// The same seed gives the same world.
     pub seed: u64,
     /// Changes per second that the world makes by itself; 0 = it rests.
@@ -64,6 +71,7 @@ impl Default for PoolConfig {
             name: "Sim".to_owned(),
             hosts: 2,
             vms: 10,
+            tasks: 0,
             seed: 1,
             churn_per_second: 0.0,
             churn_kind: ChurnKind::Mixed,
@@ -90,6 +98,7 @@ pub struct Shared {
     db: Mutex<Db>,
     changes: watch::Sender<u64>,
     faults: Faults,
+    pub host_faults: HostFaults,
     calls: Mutex<BTreeMap<String, u64>>,
     connections_accepted: AtomicU64,
     churn: watch::Sender<f64>,
@@ -133,6 +142,14 @@ impl Shared {
         result
     }
 
+    /// Removes old tasks and idle sessions.
+    pub fn collect(&self) {
+        self.write(|db| {
+            tasks::collect(db);
+            sessions::collect(db);
+        });
+    }
+
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -144,6 +161,11 @@ impl Shared {
 
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// What a request to that host meets.
+    pub fn met(&self, host: usize) -> Met<'_> {
+        Met::new(&self.faults, &self.host_faults, host)
     }
 
     /// Where the first host listens.
@@ -274,6 +296,7 @@ impl SimPool {
             changes: watch::Sender::new(db.generation()),
             db: Mutex::new(db),
             faults: Faults::new(config.seed),
+            host_faults: HostFaults::default(),
             calls: Mutex::default(),
             connections_accepted: AtomicU64::new(0),
             churn: watch::Sender::new(config.churn_per_second),
@@ -285,6 +308,7 @@ impl SimPool {
         });
         shared.spawn(churn::run(shared.clone()));
         warm(shared.clone());
+        shared.spawn(collect(shared.clone()));
         for (at, listener) in listeners {
             shared.attach(at, listener);
         }
@@ -348,6 +372,11 @@ impl SimPool {
         world::load::dump(&self.shared.db())
     }
 
+    /// Removes old tasks and idle sessions now, as happens every half minute.
+    pub fn collect_garbage(&self) {
+        self.shared.collect();
+    }
+
     pub fn set_churn(&self, changes_per_second: f64) {
         self.shared.churn.send_replace(changes_per_second);
     }
@@ -405,6 +434,16 @@ fn identities(config: &PoolConfig, address: SocketAddr, hosts: usize) -> anyhow:
     (0..count)
         .map(|at| Identity::new(&ip(at).to_string()).map(Arc::new))
         .collect()
+}
+
+/// Looks for what has to go, again and again.
+async fn collect(pool: Arc<Shared>) {
+    let mut every = tokio::time::interval(COLLECT_EVERY);
+    every.tick().await;
+    loop {
+        every.tick().await;
+        pool.collect();
+    }
 }
 
 /// Renders all records ahead of the first client, a few at a time.

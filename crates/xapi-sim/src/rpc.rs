@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::db::Ref;
 use crate::fault::Fault;
-use crate::model::{Class, Kind, Message, model};
+use crate::model::{Class, Kind, Message, State, model};
 use crate::ops;
 use crate::pool::Shared;
 use crate::value::Value;
@@ -65,7 +65,16 @@ pub async fn call(pool: &Arc<Shared>, wire: Wire, name: &str, given: Vec<Value>)
     };
     if message.needs_session {
         sessions::used(pool, &session)?;
-        rbac::check(&pool.db(), &session, class, message)?;
+        let key = given.get(1).map_or("", Value::str);
+        rbac::check(&pool.db(), &session, class, message, key)?;
+    }
+    match message.state {
+        State::Open => {}
+        State::Internal => {
+            let why = "Internal API call attempted with non-pool (external) session";
+            return Err(Fault::internal(why));
+        }
+        State::Removed => return Err(Fault::bare("MESSAGE_REMOVED")),
     }
     let params = params::typed(class, message, given)?;
     let mut call = Call {

@@ -7,6 +7,7 @@ use crate::db::Db;
 use crate::http::{Request, Response};
 use crate::pool::Shared;
 use crate::rpc::sessions;
+use crate::value::Value;
 
 /// Rows and base steps per row of the four archives.
 const ARCHIVES: [(i64, i64); 4] = [(120, 1), (120, 12), (168, 720), (366, 17_280)];
@@ -69,16 +70,7 @@ pub fn updates(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
 fn columns(db: &Db, request: &Request, host: &str) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut add = |owner: &str, uuid: &str, name: &str, low: f64, high: f64| {
-        let legend = format!("AVERAGE:{owner}:{uuid}:{name}");
-        let seed = legend.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        columns.push(Column {
-            legend,
-            seed,
-            low,
-            high,
-        });
+        columns.push(column(owner, uuid, name, low, high));
     };
     if request.parameter("host") == Some("true") {
         host_columns(db, host, &mut add);
@@ -96,6 +88,54 @@ fn columns(db: &Db, request: &Request, host: &str) -> Vec<Column> {
         }
     }
     columns
+}
+
+fn column(owner: &str, uuid: &str, name: &str, low: f64, high: f64) -> Column {
+    let legend = format!("AVERAGE:{owner}:{uuid}:{name}");
+    let seed = legend.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Column {
+        legend,
+        seed,
+        low,
+        high,
+    }
+}
+
+/// The measurements of a host, a guest or a repository as `data_source` records.
+pub fn data_sources(db: &Db, class: &str, reference: &str) -> Vec<Value> {
+    let now = db.now();
+    let mut sources = Vec::new();
+    let mut add = |owner: &str, uuid: &str, name: &str, low: f64, high: f64| {
+        let value = column(owner, uuid, name, low, high).value(now);
+        sources.push(Value::map_of([
+            ("name_label", Value::from(name)),
+            ("name_description", Value::from(format!("{name} of the {owner}"))),
+            ("enabled", Value::Bool(true)),
+            ("standard", Value::Bool(true)),
+            ("units", Value::from("unknown")),
+            ("min", Value::Float(0.0)),
+            ("max", Value::Float(high)),
+            ("value", Value::Float(value)),
+        ]));
+    };
+    let uuid = db.get(class, reference, "uuid").str();
+    match class {
+        "host" => host_columns(db, reference, &mut add),
+        "VM" if db.get("VM", reference, "power_state").str() == "Running" => {
+            vm_columns(db, reference, uuid, &mut add);
+        }
+        "SR" => {
+            let size = |field: &str| db.get("SR", reference, field).int() as f64;
+            for name in ["physical_utilisation", "size"] {
+                let now = size(if name == "size" { "physical_size" } else { name });
+                add("sr", uuid, name, now, now);
+            }
+        }
+        _ => {}
+    }
+    sources
 }
 
 fn host_columns(db: &Db, host: &str, add: &mut impl FnMut(&str, &str, &str, f64, f64)) {

@@ -131,15 +131,40 @@ pub const TROUBLES: &[Trouble] = &[
     ),
 ];
 
+/// These take `@HOST` behind their value, for one host alone.
+pub const OF_A_HOST: &[&str] = &[
+    "cut",
+    "black-hole",
+    "latency",
+    "jitter",
+    "slow",
+    "http-500",
+    "truncate",
+    "malformed",
+    "content-type",
+];
+
 impl SimPool {
     /// Switches a fault by its name in [`TROUBLES`], as the command line and the control port do.
     pub async fn trouble(&self, name: &str, argument: &str) -> anyhow::Result<()> {
         let known = TROUBLES.iter().find(|trouble| trouble.name == name);
         let known = known.with_context(|| format!("there is no fault '{name}'"))?;
         ensure!(
-            !known.argument.is_empty() || argument.is_empty(),
+            !known.argument.is_empty() || argument.is_empty() || argument.starts_with('@') && name == "cut",
             "'{name}' takes no value"
         );
+        // Behind an @: for the host of that number alone.
+        let (argument, host) = match argument.split_once('@') {
+            Some((argument, host)) if OF_A_HOST.contains(&name) => {
+                let host = host
+                    .parse()
+                    .with_context(|| format!("'{host}' is no number of a host"))?;
+                (argument, Some(host))
+            }
+            _ => (argument, None),
+        };
+        let own = host.map(|host| self.faults_of(host)).transpose()?;
+        let faults = own.as_deref().unwrap_or(self.pool_faults());
         let wrong = || format!("'{name}' takes {}, not '{argument}'", known.argument);
         let number = || argument.parse::<u64>().with_context(wrong);
         let milliseconds = || number().map(Duration::from_millis);
@@ -154,16 +179,19 @@ impl SimPool {
             _ => bail!(wrong()),
         };
         match name {
-            "cut" => self.cut_connections(),
+            "cut" => match host {
+                Some(host) => self.cut_host(host),
+                None => self.cut_connections(),
+            },
             "refuse" => self.set_listening(!switch()?).await?,
-            "black-hole" => self.set_black_hole(switch()?),
-            "latency" => self.set_latency(milliseconds()?),
-            "jitter" => self.set_jitter(milliseconds()?),
-            "slow" => self.set_speed(number()?),
-            "http-500" => self.fail_requests(count()?),
-            "truncate" => self.truncate_answers(count()?),
-            "malformed" => self.garble_answers(count()?),
-            "content-type" => self.mislabel_answers(count()?),
+            "black-hole" => faults.freeze(switch()?),
+            "latency" => faults.set_latency(milliseconds()?),
+            "jitter" => faults.set_jitter(milliseconds()?),
+            "slow" => faults.set_speed(number()?),
+            "http-500" => faults.failing.set(count()?),
+            "truncate" => faults.truncated.set(count()?),
+            "malformed" => faults.malformed.set(count()?),
+            "content-type" => faults.mislabelled.set(count()?),
             "expire-sessions" => self.expire_sessions(),
             "restart-toolstack" => self.restart_toolstack(),
             "drop-deletions" => self.drop_deletions(count()?),
@@ -178,16 +206,8 @@ impl SimPool {
             "churn" => self.set_churn(argument.parse().with_context(wrong)?),
             _ => {
                 self.set_listening(true).await?;
-                self.set_black_hole(false);
-                self.set_latency(Duration::ZERO);
-                self.set_jitter(Duration::ZERO);
-                self.set_speed(0);
-                self.fail_requests(0);
-                self.truncate_answers(0);
-                self.garble_answers(0);
-                self.mislabel_answers(0);
+                self.end_faults();
                 self.drop_deletions(0);
-                self.set_slave_of(None);
                 self.set_clock_skew(0);
                 self.strange("off")?;
             }

@@ -8,6 +8,7 @@ mod hosts;
 pub mod load;
 mod networks;
 mod storage;
+mod tasks;
 mod templates;
 mod vms;
 
@@ -52,6 +53,7 @@ pub fn build(db: &mut Db, config: &PoolConfig, address: SocketAddr, fingerprints
     vms::build(db, config, &ground);
     hosts::settle_memory(db, &ground);
     extras::build(db, &ground);
+    tasks::build(db, config, &ground);
     for class in ["VM", "VBD", "VIF", "VDI", "SR", "host"] {
         for reference in db.refs(class) {
             lifecycle::refresh(db, class, &reference);

@@ -12,12 +12,16 @@ mod events;
 mod faults;
 #[path = "it/garbage.rs"]
 mod garbage;
+#[path = "it/generic.rs"]
+mod generic;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
 #[path = "it/load.rs"]
 mod load;
 #[path = "it/members.rs"]
 mod members;
+#[path = "it/patches.rs"]
+mod patches;
 #[path = "it/pools.rs"]
 mod pools;
 #[path = "it/protocol.rs"]
@@ -30,7 +34,11 @@ mod small;
 mod state_machine;
 #[path = "it/storage.rs"]
 mod storage;
+#[path = "it/streams.rs"]
+mod streams;
 #[path = "it/troubles.rs"]
 mod troubles;
 #[path = "it/world.rs"]
 mod world;
+#[path = "it/xml.rs"]
+mod xml;

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
 /// An event that is not complete is tried again after this much more of it.
-const MORE: usize = 256 << 10;
+const MORE: usize = if cfg!(any(test, fuzzing)) { 16 } else { 256 << 10 };
 
 #[derive(Debug)]
 pub struct Event {
@@ -47,14 +47,26 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
+    /// From an answer without its events.
     pub fn read(answer: &Answer) -> Result<Self, CallError> {
+        Self::of_result(answer.json())
+    }
+
+    fn of_result(result: &[u8]) -> Result<Self, CallError> {
         #[derive(Deserialize)]
         struct Raw {
             #[serde(default)]
             valid_ref_counts: FxHashMap<String, serde_json::Value>,
             token: String,
+            /// What was not taken out, because it is spelled otherwise or is there twice.
+            #[serde(default)]
+            events: Vec<IgnoredAny>,
         }
-        let raw: Raw = answer.parse()?;
+        let raw: Raw = serde_json::from_slice(result)
+            .map_err(|error| CallError::Protocol(format!("unexpected result: {error}")))?;
+        if !raw.events.is_empty() {
+            return Err(CallError::Protocol("events were left unread".to_owned()));
+        }
         let counts = raw
             .valid_ref_counts
             .iter()
@@ -95,20 +107,27 @@ enum Place {
 }
 
 impl EventReader {
-    /// Reads the events of a result that is there as a whole.
-    pub fn of_result(result: &[u8]) -> Result<Vec<Event>, CallError> {
+    /// Reads a result that is there as a whole.
+    pub fn of_result(result: &[u8]) -> Result<(Vec<Event>, Tail), CallError> {
         let mut reader = Self {
             outline: Outline::inside("result"),
             ..Self::default()
         };
         reader.push(result)?;
-        reader.finish()?;
-        Ok(reader.events)
+        let rest = reader.finish()?;
+        Ok((reader.events, Tail::of_result(&rest)?))
     }
 
     /// Reads the events that are complete.
     fn read(&mut self) -> Result<(), CallError> {
         let mut at = 0;
+        // No event ends behind the last brace. What is cut in the middle of a number, as `0.`, would be called
+        // wrong instead of incomplete.
+        let end = self
+            .waiting
+            .iter()
+            .rposition(|&byte| byte == b'}')
+            .map_or(0, |brace| brace + 1);
         loop {
             let text = &self.waiting[at..];
             let Some(skip) = text
@@ -125,7 +144,10 @@ impl EventReader {
                 self.waiting = Vec::new();
                 return Ok(());
             }
-            match next_event(&self.waiting[at..]) {
+            if at >= end {
+                break;
+            }
+            match next_event(&self.waiting[at..end]) {
                 Ok((event, length)) => {
                     self.events.extend(event);
                     at += length;
@@ -402,13 +424,41 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_in_a_number_is_no_error() {
+        let document = br#"{"result":{"events":[{"class":"vbd_metrics","operation":"mod","ref":"OpaqueRef:a","snapshot":{"io":0.5e-1}}],"token":"1"}}"#;
+        for cut in 0..document.len() {
+            let mut reader = EventReader::default();
+            for piece in [&document[..cut], &document[cut..]] {
+                reader.push(piece).expect("readable");
+                reader.enough = 0;
+            }
+            reader.finish().expect("complete");
+        }
+    }
+
+    #[test]
     fn a_result_alone_is_read_the_same_way() {
         let whole: serde_json::Value =
             serde_json::from_str(&DOCUMENT.replace(r#","uuid":"2""#, "")).expect("JSON");
-        let events = EventReader::of_result(whole["result"].to_string().as_bytes()).expect("readable");
+        let (events, tail) =
+            EventReader::of_result(whole["result"].to_string().as_bytes()).expect("readable");
         let mut expected = EXPECTED;
         expected[3] = "VM OpaqueRef:e 1";
-        assert_eq!(shown(&events), expected);
+        assert_eq!(
+            (shown(&events), tail.token.as_str()),
+            (expected.map(str::to_owned).into(), "1,\"[2")
+        );
+    }
+
+    #[test]
+    fn events_that_nobody_found_are_an_error() {
+        for rest in [
+            r#"{"token":"1","events":[{}]}"#,
+            r#"{"\u0065vents":[1],"token":"1"}"#,
+        ] {
+            assert!(Tail::of_result(rest.as_bytes()).is_err(), "{rest}");
+        }
+        assert!(EventReader::of_result(br#"{"\u0065vents":[1],"token":"1"}"#).is_err());
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod cache;
 pub mod client;
 pub mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod records;
 pub mod reference;
 pub mod tls;

@@ -44,6 +44,13 @@ macro_rules! records {
             $($(#[$field_doc])* #[serde(deserialize_with = "lenient::field")] pub $field: Option<$kind>,)*
         }
 
+        #[cfg(any(test, fuzzing))]
+        impl $name {
+            pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+                vec![$((stringify!($field).trim_start_matches("r#"), format!("{:?}", self.$field))),*]
+            }
+        }
+
         impl XapiRecord for $name {
             const CLASS: Class = Class::$name;
             fn from_record(record: &Record) -> Option<&Self> {
@@ -95,6 +102,12 @@ macro_rules! classes {
 
             pub fn uuid(&self) -> Option<&str> {
                 match self { $(Record::$variant(record) => record.uuid()),* }
+            }
+
+            /// Names and values, to compare one by one.
+            #[cfg(any(test, fuzzing))]
+            pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+                match self { $(Record::$variant(record) => record.fields()),* }
             }
         }
 

@@ -183,7 +183,7 @@ async fn listing(
 async fn events(client: &Client, params: &[Value], limit: Duration) -> Result<(Vec<Event>, Tail), CallError> {
     let answer = client.call_unqueued("event.from", params, limit).await?;
     let large = answer.len() > LARGE;
-    let read = move || Ok((EventReader::of_result(answer.json())?, Tail::read(&answer)?));
+    let read = move || EventReader::of_result(answer.json());
     if large {
         return tokio::task::spawn_blocking(read)
             .await

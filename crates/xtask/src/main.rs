@@ -6,6 +6,7 @@ mod bench;
 mod clients;
 mod demo;
 mod dist;
+mod fuzz;
 mod lint;
 mod redis;
 mod running;
@@ -32,6 +33,8 @@ enum Verb {
     Demo(demo::Options),
     /// Run all tests: unit, integration over real sockets, and in the browser
     Test(test::Options),
+    /// Feed the XAPI client's parsers with what libFuzzer finds
+    Fuzz(fuzz::Options),
     /// Check format, clippy and licences
     Lint,
     /// Measure and print the figures of docs/performance.md
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run_all(&options),
+        Verb::Fuzz(options) => fuzz::run_all(&options),
         Verb::Lint => lint::check(),
         Verb::Bench(options) => bench::measure(&options),
         Verb::Dist => dist::build(),

@@ -255,3 +255,12 @@ pub fn random_password() -> anyhow::Result<String> {
         .map(|byte| char::from(b"abcdefghjkmnpqrstuvwxyz23456789"[usize::from(*byte) % 31]))
         .collect())
 }
+
+/// For a run that can be played again.
+pub fn random_seed() -> anyhow::Result<u32> {
+    use std::io::Read;
+    let mut bytes = [0u8; 4];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    // libFuzzer takes 0 for "choose one".
+    Ok(u32::from_le_bytes(bytes).max(1))
+}

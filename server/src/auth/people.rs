@@ -26,7 +26,11 @@ pub enum PeopleError {
     #[error("no such {kind} {id}")]
     NoSuch { kind: &'static str, id: String },
     #[error("the {kind} {name} already exists")]
-    Exists { kind: &'static str, name: String, id: String },
+    Exists {
+        kind: &'static str,
+        name: String,
+        id: String,
+    },
     #[error("there can be {0} of them")]
     TooMany(usize),
     #[error("{member}: {reason}")]
@@ -58,7 +62,10 @@ fn invalid(member: &'static str, reason: impl Into<String>) -> PeopleError {
 
 fn check_name(member: &'static str, name: &str) -> Result<(), PeopleError> {
     if name.trim().is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
-        return Err(invalid(member, format!("1 to {LONGEST_NAME} visible characters are expected")));
+        return Err(invalid(
+            member,
+            format!("1 to {LONGEST_NAME} visible characters are expected"),
+        ));
     }
     Ok(())
 }
@@ -73,7 +80,10 @@ fn check_permission(permission: &str) -> Result<(), PeopleError> {
 
 async fn hash(password: &str) -> Result<String, PeopleError> {
     if password.is_empty() || password.len() > LONGEST_PASSWORD {
-        return Err(invalid("password", format!("1 to {LONGEST_PASSWORD} bytes are expected")));
+        return Err(invalid(
+            "password",
+            format!("1 to {LONGEST_PASSWORD} bytes are expected"),
+        ));
     }
     Ok(password::hash(password.to_owned()).await?)
 }
@@ -149,7 +159,9 @@ impl Accounts {
         let mut user = UserRecord::clone(&*self.known_user(id)?);
         let identity = change.email.is_some() || change.password.is_some();
         if identity && !user.auth_providers.is_empty() {
-            return Err(PeopleError::Forbidden("the name and password of a synchronized user are kept elsewhere"));
+            return Err(PeopleError::Forbidden(
+                "the name and password of a synchronized user are kept elsewhere",
+            ));
         }
         if let Some(email) = change.email {
             self.check_email(&email, Some(id))?;
@@ -174,7 +186,10 @@ impl Accounts {
         }
         let size = serde_json::to_vec(&user.preferences).map_or(usize::MAX, |text| text.len());
         if size > LARGEST_PREFERENCES {
-            return Err(invalid("preferences", format!("they can have {LARGEST_PREFERENCES} bytes together")));
+            return Err(invalid(
+                "preferences",
+                format!("they can have {LARGEST_PREFERENCES} bytes together"),
+            ));
         }
         self.write_users(Vec::new(), [(id.to_owned(), user)]).await?;
         Ok(())
@@ -185,17 +200,29 @@ impl Accounts {
         match secret {
             Value::Null => Ok(None),
             Value::String(secret) if super::otp::is_secret(secret) => Ok(Some(self.secrets.seal(secret))),
-            _ => Err(invalid("preferences", "otp is a base32 text of at least 16 characters")),
+            _ => Err(invalid(
+                "preferences",
+                "otp is a base32 text of at least 16 characters",
+            )),
         }
     }
 
     /// `address` is where it comes from, as at sign-in.
-    pub async fn change_password(&self, id: &str, old: &str, new: &str, address: &str) -> Result<(), PeopleError> {
+    pub async fn change_password(
+        &self,
+        id: &str,
+        old: &str,
+        new: &str,
+        address: &str,
+    ) -> Result<(), PeopleError> {
         let user = self.known_user(id)?;
         if !user.auth_providers.is_empty() {
-            return Err(PeopleError::Forbidden("the password of a synchronized user is kept elsewhere"));
+            return Err(PeopleError::Forbidden(
+                "the password of a synchronized user is kept elsewhere",
+            ));
         }
-        self.check_password(&user.email, old, address).await?;
+        let (_, _, attempt) = self.check_password(&user.email, old, address).await?;
+        attempt.succeeded();
         let change = UserChange {
             password: Some(new.to_owned()),
             ..UserChange::default()
@@ -217,7 +244,11 @@ impl Accounts {
     }
 
     /// Removes a user with its tokens and memberships. `commit` writes the changes, with others of its own.
-    pub async fn delete_user<F>(&self, id: &str, commit: impl FnOnce(Vec<Change>) -> F) -> Result<(), PeopleError>
+    pub async fn delete_user<F>(
+        &self,
+        id: &str,
+        commit: impl FnOnce(Vec<Change>) -> F,
+    ) -> Result<(), PeopleError>
     where
         F: Future<Output = Result<(), StoreError>>,
     {
@@ -307,7 +338,11 @@ impl Accounts {
     }
 
     /// As [`Accounts::delete_user`].
-    pub async fn delete_group<F>(&self, id: &str, commit: impl FnOnce(Vec<Change>) -> F) -> Result<(), PeopleError>
+    pub async fn delete_group<F>(
+        &self,
+        id: &str,
+        commit: impl FnOnce(Vec<Change>) -> F,
+    ) -> Result<(), PeopleError>
     where
         F: Future<Output = Result<(), StoreError>>,
     {

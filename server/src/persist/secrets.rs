@@ -24,6 +24,7 @@ const NONCE_BYTES: usize = 24;
 /// Members of records whose names begin so are sealed texts.
 pub const SEALED: &str = "sealed_";
 
+#[derive(Clone)]
 pub struct Secrets {
     cipher: XChaCha20Poly1305,
 }

@@ -42,6 +42,8 @@ pub struct Connection {
     pub address: String,
     /// Secret of the `token` cookie of a same-origin upgrade.
     pub cookie: Option<String>,
+    /// Messages may be other bytes than text.
+    pub takes_binary: bool,
     session: Mutex<Session>,
     pub views: Mutex<Views>,
     answers: mpsc::UnboundedSender<Frame>,
@@ -57,12 +59,14 @@ impl Connection {
         id: u64,
         address: String,
         cookie: Option<String>,
+        takes_binary: bool,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Frame>) {
         let (answers, receiver) = mpsc::unbounded_channel();
         let connection = Self {
             id,
             address,
             cookie,
+            takes_binary,
             session: Mutex::new(Session {
                 user: None,
                 notifications: Notifications::Off,

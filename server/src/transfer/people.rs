@@ -6,7 +6,7 @@ use super::{
     values::{object, text, texts},
 };
 use crate::{
-    auth::password,
+    auth::{otp, password},
     persist::{
         RawRecord, Record,
         records::{AclRecord, GroupRecord, TokenRecord, UserRecord},
@@ -153,7 +153,10 @@ impl Work<'_> {
 
 fn can_administrate(user: &UserRecord) -> bool {
     let usable = |hash: &String| password::check(hash).is_ok();
-    user.permission == "admin" && user.password_hash.as_ref().is_some_and(usable)
+    let second = |secret: &String| otp::is_secret(secret);
+    user.permission == "admin"
+        && user.password_hash.as_ref().is_some_and(usable)
+        && user.sealed_otp.as_ref().is_none_or(second)
 }
 
 fn user(record: &RawRecord, email: String, notes: &mut Vec<String>) -> UserRecord {
@@ -179,6 +182,9 @@ fn user(record: &RawRecord, email: String, notes: &mut Vec<String>) -> UserRecor
     let mut preferences = object(record, "preferences");
     let otp = text(&preferences, "otp");
     preferences.remove("otp");
+    if otp.as_ref().is_some_and(|secret| !otp::is_secret(secret)) {
+        notes.push("its secret of one-time passwords is of no use: reset it".to_owned());
+    }
     let mut auth_providers = BTreeMap::new();
     for (provider, known) in object(record, "authProviders") {
         if let Value::Object(known) = known {

@@ -1,10 +1,12 @@
 //! The server over real sockets, in front of simulated pools: what clients and operators meet.
 
+mod calls;
 mod failover;
 mod filters;
 mod inventory;
 mod kill;
 mod limits;
+mod people;
 mod program;
 mod protocol;
 mod proxies;
@@ -12,6 +14,7 @@ mod redis;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 mod retries;
+mod rights;
 mod servers;
 mod session;
 mod silence;

@@ -134,14 +134,12 @@ async fn todays_redis_is_brought_and_its_users_sign_in() {
     assert!(says(&lines, Fate::New, "g-ops may admin").contains("no role"));
 
     // People sign in as before, and weaker hashes are renewed when they do.
-    let accounts = Accounts::open(ours.store.clone(), 100).await.expect("opened");
-    for (name, id, (password, hash)) in [
-        ("root@example.net", "u-root", ARGON2),
-        ("bob", "u-bob", BCRYPT),
-        ("writer", "u-writer", ARGON2I),
-    ] {
+    let accounts = Accounts::open(ours.store.clone(), ours.secrets.clone(), 100)
+        .await
+        .expect("opened");
+    for (name, id, (password, hash)) in [("bob", "u-bob", BCRYPT), ("writer", "u-writer", ARGON2I)] {
         let signed_in = accounts
-            .sign_in_with_password(name, password, "::1")
+            .sign_in_with_password(name, password, None, "::1")
             .await
             .expect("signed in");
         assert_eq!(signed_in.user_id, id);
@@ -150,15 +148,30 @@ async fn todays_redis_is_brought_and_its_users_sign_in() {
         assert!(password::is_current(&kept), "{kept}");
         assert_eq!(kept == hash, password::is_current(hash), "{name}");
         accounts
-            .sign_in_with_password(name, password, "::1")
+            .sign_in_with_password(name, password, None, "::1")
             .await
             .expect("signed in again");
     }
+    // With the second factor, as before.
+    let (name, password) = ("root@example.net", ARGON2.0);
+    let without = accounts.sign_in_with_password(name, password, None, "::1").await;
+    assert!(matches!(without, Err(SignInError::OtpNeeded)));
+    let code = one_time_password(b"Hello!\xde\xad\xbe\xef");
+    let signed_in = accounts
+        .sign_in_with_password(name, password, Some(&code), "::1")
+        .await;
+    assert_eq!(signed_in.expect("signed in").user_id, "u-root");
+    let kept: UserRecord = ours.store.get("u-root").await.expect("read").expect("there");
+    assert_eq!(
+        kept.password_hash.as_deref(),
+        Some(ARGON2.1),
+        "a stronger hash stays"
+    );
     let wrong = accounts
-        .sign_in_with_password("bob", "password of yore", "::1")
+        .sign_in_with_password("bob", "password of yore", None, "::1")
         .await;
     assert!(matches!(wrong, Err(SignInError::InvalidCredentials)));
-    let broken = accounts.sign_in_with_password("broken", "abc", "::1").await;
+    let broken = accounts.sign_in_with_password("broken", "abc", None, "::1").await;
     assert!(matches!(broken, Err(SignInError::InvalidCredentials)));
     let signed_in = accounts
         .sign_in_with_token(TOKEN, "10.0.0.1")
@@ -169,6 +182,17 @@ async fn todays_redis_is_brought_and_its_users_sign_in() {
 
     let after: Vec<String> = server.ask(&["KEYS", "*"]).await;
     assert_eq!(before.len(), after.len(), "nothing is written there");
+}
+
+/// RFC 6238 with six digits and half minutes; the secret of the fixture is this in base 32.
+fn one_time_password(secret: &[u8]) -> String {
+    let step = (todays::now() / 30_000).to_be_bytes();
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
+    let tag = ring::hmac::sign(&key, &step);
+    let tag = tag.as_ref();
+    let offset = usize::from(tag[19] & 15);
+    let number = u32::from_be_bytes(tag[offset..offset + 4].try_into().expect("four bytes"));
+    format!("{:06}", (number & 0x7fff_ffff) % 1_000_000)
 }
 
 #[tokio::test]
@@ -392,7 +416,9 @@ async fn an_export_brings_the_same_and_resource_sets_and_a_second_time_nothing()
 #[tokio::test]
 async fn who_has_the_same_name_makes_room_and_an_administrator_is_always_left() {
     let ours = Ours::new().await;
-    let accounts = Accounts::open(ours.store.clone(), 10).await.expect("opened");
+    let accounts = Accounts::open(ours.store.clone(), ours.secrets.clone(), 10)
+        .await
+        .expect("opened");
     let ann = accounts
         .create("Root@Example.net", "correct horse", "admin")
         .await
@@ -513,9 +539,11 @@ async fn encrypted_records_need_both_halves_of_their_key() {
     let ours = Ours::new().await;
     ours.import(transfer::read_redis(&address, Some(&keys)).await.expect("read"))
         .await;
-    let accounts = Accounts::open(ours.store.clone(), 10).await.expect("opened");
+    let accounts = Accounts::open(ours.store.clone(), ours.secrets.clone(), 10)
+        .await
+        .expect("opened");
     accounts
-        .sign_in_with_password("secret@example.net", BCRYPT.0, "::1")
+        .sign_in_with_password("secret@example.net", BCRYPT.0, None, "::1")
         .await
         .expect("signed in");
     let pool: ServerRecord = ours.store.get("s").await.expect("read").expect("there");

@@ -342,7 +342,12 @@ pub fn row_copy(db: &mut Db, class_name: &str, from: &str, changes: &[(&str, Val
         }
     }
     let reference = db.seed.reference();
-    db.insert(class, &reference, values).to_string()
+    let made = db.insert(class, &reference, values).to_string();
+    if class_name == "VDI" {
+        let uuid = db.text("VDI", from, "uuid");
+        db.disks.copy(from, &uuid, &made);
+    }
+    made
 }
 
 async fn destroy(call: &Call, vm: &str) -> Outcome {

@@ -37,6 +37,9 @@ pub const MESSAGES: &[&str] = &[
     "sync_data",
 ];
 
+/// Where a host's own settings would keep it.
+const STAYS_DISABLED: &str = "host_auto_enable_off";
+
 pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
     if !MESSAGES.contains(&name) {
         return Ok(None);
@@ -50,6 +53,10 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
     match name {
         "enable" | "disable" => call.write(|db| {
             db.set("host", host, "enabled", name == "enable");
+            // Whether it stays disabled when it restarts.
+            let stays = name == "disable" && p.get(1).is_some_and(|auto| !auto.bool());
+            let mark = stays.then(|| Value::from("true"));
+            db.set_entry("host", host, "other_config", STAYS_DISABLED, mark);
             lifecycle::refresh(db, "host", host);
             void()
         }),
@@ -127,7 +134,12 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             );
             void()
         }),
-        "get_uncooperative_resident_VMs" | "get_data_sources" => value(Value::Set(vec![])),
+        "get_uncooperative_resident_VMs" => value(Value::Set(vec![])),
+        "get_data_sources" => value(Value::Set(crate::rrd::data_sources(
+            &call.pool.db(),
+            "host",
+            host,
+        ))),
         "get_log" | "dmesg" | "get_server_certificate" => value(Value::void()),
         _ => void(),
     }
@@ -269,7 +281,12 @@ fn up(db: &mut Db, host: &str) {
     for key in ["boot_time", "agent_start_time"] {
         db.set_entry("host", host, "other_config", key, Some(Value::from(&now)));
     }
+    db.set("host", host, "updates_requiring_reboot", Value::Set(vec![]));
     db.set("host_metrics", &metrics, "live", true);
-    db.set("host", host, "enabled", true);
+    let stays = db
+        .get("host", host, "other_config")
+        .entry(STAYS_DISABLED)
+        .is_some();
+    db.set("host", host, "enabled", !stays);
     lifecycle::refresh(db, "host", host);
 }

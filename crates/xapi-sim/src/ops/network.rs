@@ -34,6 +34,9 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             if name == "unplug" && db.get("PIF", this, "management").bool() {
                 return Err(Fault::new("PIF_IS_MANAGEMENT_INTERFACE", [this]));
             }
+            if name == "unplug" && db.get("PIF", this, "disallow_unplug").bool() {
+                return Err(Fault::new("PIF_DOES_NOT_ALLOW_UNPLUG", [this]));
+            }
             if name == "plug" && db.exists("Bond", db.get("PIF", this, "bond_slave_of").str()) {
                 return Err(Fault::new("CANNOT_PLUG_BOND_SLAVE", [this]));
             }
@@ -42,6 +45,15 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
         }),
         ("PIF", "reconfigure_ip") => call.write(|db| {
             db.check("PIF", this)?;
+            if p[1].str() == "Static" {
+                let bad = |at: usize| p[at].str().parse::<std::net::Ipv4Addr>().is_err();
+                for (name, at) in [("IP", 2), ("netmask", 3), ("gateway", 4)] {
+                    let optional = name == "gateway" && p[at].str().is_empty();
+                    if bad(at) && !optional {
+                        return Err(Fault::new("INVALID_IP_ADDRESS_SPECIFIED", [name]));
+                    }
+                }
+            }
             let fields = ["ip_configuration_mode", "IP", "netmask", "gateway", "DNS"];
             for (field, value) in fields.iter().zip(&p[1..]) {
                 db.set("PIF", this, field, value.clone());
@@ -53,6 +65,12 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             db.check("PIF", this)?;
             if db.get("PIF", this, "management").bool() {
                 return Err(Fault::new("PIF_IS_MANAGEMENT_INTERFACE", [this]));
+            }
+            if !db.members("PIF", this, "VLAN_slave_of").is_empty() {
+                return Err(Fault::new("PIF_VLAN_STILL_EXISTS", [this]));
+            }
+            if db.get("PIF", this, "currently_attached").bool() {
+                return Err(Fault::not_allowed("PIF is currently attached"));
             }
             let metrics = db.text("PIF", this, "metrics");
             db.destroy("PIF_metrics", &metrics);

@@ -56,7 +56,21 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "unpause" => switch(call, vm, "unpause", "Running", "VM_UNPAUSED", "unpaused").await?,
         "pool_migrate" => migrate(call, vm, p[1].str()).await?,
         "power_state_reset" => call.write(|db| {
+            db.check("VM", vm)?;
+            if db.get("VM", vm, "is_control_domain").bool() {
+                return Err(Fault::new("CANNOT_RESET_CONTROL_DOMAIN", [vm]));
+            }
             lifecycle::check(db, vm, "power_state_reset")?;
+            // Only for what a dead host has left behind.
+            let host = db.text("VM", vm, "resident_on");
+            let domain = db.get("VM", vm, "domid").int();
+            if host == db.master() && domain > 0 {
+                return Err(Fault::new("DOMAIN_EXISTS", [vm, &domain.to_string()]));
+            }
+            let metrics = db.text("host", &host, "metrics");
+            if db.get("host_metrics", &metrics, "live").bool() {
+                return Err(Fault::new("HOST_IS_LIVE", [host]));
+            }
             halt(db, vm);
             lifecycle::refresh(db, "VM", vm);
             Ok(())

@@ -30,7 +30,6 @@ pub const MESSAGES: &[&str] = &[
     "get_SRs_required_for_recovery",
     "set_NVRAM_EFI_variables",
     "copy_bios_strings",
-    "get_data_sources",
     "send_sysrq",
     "send_trigger",
     "get_secureboot_readiness",

@@ -231,12 +231,37 @@ fn account(db: &mut Db, sr: &str, size: i64) {
     }
 }
 
+/// The largest disk that VHD can hold.
+const LARGEST_DISK: i64 = 2040 << 30;
+
+/// Can the repository make a disk of that size?
+fn assert_room(db: &Db, sr: &str, size: i64) -> Result<(), Fault> {
+    let kind = db.get("SR", sr, "type").str();
+    if kind == "udev" || db.get("SR", sr, "is_tools_sr").bool() {
+        return Err(Fault::new("SR_OPERATION_NOT_SUPPORTED", [sr]));
+    }
+    if !(0..=LARGEST_DISK).contains(&size) {
+        let text = "VDI Invalid size [opterr=VDI size must be between 1 MB and 2088960 MB]";
+        return Err(Fault::new("SR_BACKEND_FAILURE_79", ["", text, ""]));
+    }
+    let free = db.get("SR", sr, "physical_size").int() - db.get("SR", sr, "physical_utilisation").int();
+    // The others take room as it is written.
+    if kind.starts_with("lvm") && size > free {
+        return Err(Fault::new(
+            "SR_BACKEND_FAILURE_44",
+            ["", "There is insufficient space", ""],
+        ));
+    }
+    Ok(())
+}
+
 fn create_vdi(call: &Call, record: &Value) -> Result<Value, Fault> {
     let sr = record.text("SR").to_owned();
     {
         let db = call.pool.db();
         db.check("SR", &sr)?;
         need_pbd(&db, &sr)?;
+        assert_room(&db, &sr, record.entry("virtual_size").map_or(0, Value::int))?;
     }
     let mut record = record.clone();
     for (field, value) in [("sharable", false), ("read_only", false)] {
@@ -265,6 +290,7 @@ fn create_vdi(call: &Call, record: &Value) -> Result<Value, Fault> {
                 ("physical_utilisation", Value::Int(size / 50)),
             ],
         );
+        db.disks.blank(vdi);
         account(db, &sr, size);
         lifecycle::refresh(db, "VDI", vdi);
     });

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 
 use super::{Shared, SimPool};
 use crate::db::{Db, class};
+use crate::faults::Faults;
 use crate::http::tls::Identity;
 use crate::value::Value;
 
@@ -73,6 +74,26 @@ impl SimPool {
     /// The next `count` answers are right, but say that they are HTML.
     pub fn mislabel_answers(&self, count: usize) {
         self.shared.faults.mislabelled.set(count);
+    }
+
+    /// The faults of the connections and answers of one host alone, beside those of the pool.
+    pub fn faults_of(&self, host: usize) -> anyhow::Result<Arc<Faults>> {
+        ensure!(host < self.members().len(), "no such host");
+        Ok(self.shared.host_faults.of(host))
+    }
+
+    pub(crate) fn pool_faults(&self) -> &Faults {
+        self.shared.faults()
+    }
+
+    pub(crate) fn end_faults(&self) {
+        self.shared.faults().end();
+        self.shared.host_faults.end();
+    }
+
+    /// Cuts the open connections to one host.
+    pub fn cut_host(&self, host: usize) {
+        self.shared.cut_member(host);
     }
 
     // ---- sessions and events
@@ -153,6 +174,7 @@ impl SimPool {
     /// What is switched on now, by the names of [`crate::TROUBLES`].
     pub fn active_troubles(&self) -> Vec<(&'static str, String)> {
         let mut active = self.shared.faults.active();
+        active.extend(self.shared.host_faults.active());
         if self.members().iter().any(|member| !member.is_up) {
             let dead = self.members().into_iter().enumerate();
             let dead = dead.filter(|(_, member)| !member.is_up);

@@ -105,28 +105,39 @@ fn best_rank(db: &Db, subject: &str) -> Option<usize> {
         .min()
 }
 
-/// RBAC_PERMISSION_DENIED unless the session's roles allow the call. The session was checked before.
-pub fn check(db: &Db, session: &str, class: &Class, message: &Message) -> Result<(), Fault> {
+/// RBAC_PERMISSION_DENIED unless the session's roles allow the call, with that key if it is about one of a map.
+/// The session was checked before.
+pub fn check(db: &Db, session: &str, class: &Class, message: &Message, key: &str) -> Result<(), Fault> {
+    let fits = |wanted: &str| match wanted.strip_suffix('*') {
+        Some(start) => key.starts_with(start),
+        None => key == wanted,
+    };
+    let mut permission = format!("{}.{}", class.name, message.name).to_lowercase();
+    let mut role = &message.min_role;
+    if let Some((wanted, special)) = message.key_roles.iter().find(|(wanted, _)| fits(wanted)) {
+        permission.push_str(&format!("/key:{}", wanted.to_lowercase()));
+        role = special;
+    }
+    need(db, session, &permission, role)
+}
+
+/// RBAC_PERMISSION_DENIED unless the session has that role or a more powerful one.
+pub fn need(db: &Db, session: &str, permission: &str, role: &str) -> Result<(), Fault> {
     if db.get("session", session, "is_local_superuser").bool() {
         return Ok(());
     }
     let has = best_rank(db, db.get("session", session, "subject").str());
     // Calls for local root only have a role of no rank.
-    let needs = rank(&message.min_role);
+    let needs = rank(role);
     if has.zip(needs).is_some_and(|(has, needs)| has <= needs) {
         return Ok(());
     }
     let allowed: Vec<&str> = needs
         .map(|needs| ROLES[..=needs].iter().map(|(name, _)| *name).collect())
         .unwrap_or_default();
-    Err(Fault::new(
-        "RBAC_PERMISSION_DENIED",
-        [
-            format!("{}.{}", class.name, message.name).to_lowercase(),
-            format!(
-                "No permission in user session. (Roles with this permission: {})",
-                allowed.join(", ")
-            ),
-        ],
-    ))
+    let text = format!(
+        "No permission in user session. (Roles with this permission: {})",
+        allowed.join(", ")
+    );
+    Err(Fault::new("RBAC_PERMISSION_DENIED", [permission, &text]))
 }

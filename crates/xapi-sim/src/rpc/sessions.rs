@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::pool::Shared;
 use crate::value::Value;
 
-/// Above this many sessions of one originator the oldest is destroyed without a word.
+/// Above this many sessions of one originator (root) or of one user the oldest is destroyed without a word.
 const QUOTA: usize = 500;
 
 /// A session that nobody used for so long ends.
@@ -21,7 +21,7 @@ pub fn used(pool: &Shared, session: &str) -> Result<(), Fault> {
         check(&db, session)?;
         db.now() - db.get("session", session, "last_active").int()
     };
-    if idle > IDLE_SECONDS {
+    if idle > IDLE_SECONDS && !has_work(&pool.db(), session) {
         pool.write(|db| db.destroy("session", session));
         return Err(Fault::new("SESSION_INVALID", [session]));
     }
@@ -32,6 +32,30 @@ pub fn used(pool: &Shared, session: &str) -> Result<(), Fault> {
         });
     }
     Ok(())
+}
+
+/// A session with running tasks is spared.
+fn has_work(db: &Db, session: &str) -> bool {
+    let task = class("task");
+    let field = |name: &str| task.field(name).unwrap_or_default();
+    let (status, owner) = (field("status"), field("session"));
+    db.rows(task)
+        .any(|(_, row)| row.at(status).str() == "pending" && row.at(owner).str() == session)
+}
+
+/// Ends the sessions that nobody used for a day.
+pub fn collect(db: &mut Db) {
+    let at = class("session").field("last_active").unwrap_or_default();
+    let latest = db.now() - IDLE_SECONDS;
+    let idle = db
+        .rows(class("session"))
+        .filter(|(_, row)| row.at(at).int() < latest);
+    let idle: Vec<_> = idle.map(|(reference, _)| reference.clone()).collect();
+    for session in idle {
+        if !has_work(db, &session) {
+            db.destroy("session", &session);
+        }
+    }
 }
 
 pub fn check(db: &Db, session: &str) -> Result<(), Fault> {
@@ -63,7 +87,10 @@ pub fn login(pool: &Shared, params: &[Value]) -> Result<Value, Fault> {
             let why = "Subject is not authorized to access this resource";
             return Err(Fault::new("SESSION_AUTHORIZATION_FAILED", [user, why]));
         }
-        evict_oldest(db, originator);
+        match is_root {
+            true => evict_oldest(db, "originator", originator, true),
+            false => evict_oldest(db, "auth_user_name", user, false),
+        }
         let host = db.master();
         let identifier = match &subject {
             Some(_) => rbac::identifier(user),
@@ -94,12 +121,14 @@ pub fn logout(pool: &Shared, session: &str) {
     pool.write(|db| db.destroy("session", session));
 }
 
-fn evict_oldest(db: &mut Db, originator: &str) {
+/// Root's sessions are counted by originator, those of others by their name.
+fn evict_oldest(db: &mut Db, field: &str, value: &str, is_root: bool) {
     let session = class("session");
-    let at = session.field("originator").unwrap_or_default();
+    let at = |name: &str| session.field(name).unwrap_or_default();
+    let (field, local) = (at(field), at("is_local_superuser"));
     let mut own: Vec<_> = db
         .rows(session)
-        .filter(|(_, row)| row.at(at).str() == originator)
+        .filter(|(_, row)| row.at(field).str() == value && row.at(local).bool() == is_root)
         .collect();
     if own.len() < QUOTA {
         return;

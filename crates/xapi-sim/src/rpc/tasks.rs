@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Call;
+use super::{Call, rbac};
 use crate::db::{Db, Ref, class};
 use crate::fault::Fault;
 use crate::model::{Class, Message};
@@ -17,6 +17,8 @@ use crate::wire::Wire;
 const COMPLETED_KEPT: usize = 200;
 /// Completed tasks older than this are removed.
 const COMPLETED_SECONDS: i64 = 65 * 60;
+/// Pending tasks that got nowhere for so long are removed.
+const PENDING_SECONDS: i64 = 24 * 3600;
 const STEPS: u32 = 5;
 
 /// Runs the asynchronous form: answers at once with the task.
@@ -77,7 +79,7 @@ pub fn create(db: &mut Db, session: &str, name: &str) -> Ref {
 }
 
 /// Final values are written before the status, so that who sees the status sees them.
-fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
+pub fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
     let destroyed = has_mark(db, task, "destroy");
     match result {
         Ok(value) => drop(db.set("task", task, "result", Wire::Xml.value(value))),
@@ -104,16 +106,29 @@ fn finish(db: &mut Db, task: &str, result: &Result<Value, Fault>) {
     }
 }
 
-fn has_mark(db: &Db, task: &str, mark: &str) -> bool {
+pub fn has_mark(db: &Db, task: &str, mark: &str) -> bool {
     db.get("task", task, "current_operations")
         .map()
         .iter()
         .any(|(_, op)| op.str() == mark)
 }
 
+/// Somebody else's task is for those who run the pool.
+fn check_owner(db: &Db, call: &Call, task: &str, permission: &str) -> Result<(), Fault> {
+    db.check("task", task)?;
+    let owner = db.text("task", task, "session");
+    let subject = |session: &str| db.text("session", session, "subject");
+    let own =
+        owner == call.session || db.exists("session", &owner) && subject(&owner) == subject(&call.session);
+    match own {
+        true => Ok(()),
+        false => rbac::need(db, &call.session, permission, "pool-operator"),
+    }
+}
+
 /// `task.cancel` is only a request: work that looks at it ends, other work goes on.
 pub fn cancel(db: &mut Db, call: &Call, task: &str) -> Result<(), Fault> {
-    db.check("task", task)?;
+    check_owner(db, call, task, "task.cancel/any")?;
     if db.get("task", task, "status").str() == "pending" {
         db.set_entry(
             "task",
@@ -127,7 +142,7 @@ pub fn cancel(db: &mut Db, call: &Call, task: &str) -> Result<(), Fault> {
 }
 
 pub fn destroy(db: &mut Db, call: &Call, task: &str) -> Result<(), Fault> {
-    db.check("task", task)?;
+    check_owner(db, call, task, "task.destroy/any")?;
     if db.get("task", task, "status").str() == "pending"
         && !db.get("task", task, "allowed_operations").set().is_empty()
     {
@@ -144,10 +159,20 @@ pub fn destroy(db: &mut Db, call: &Call, task: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn collect(db: &mut Db) {
+/// Removes what ended long ago, what is too much, and what gets nowhere.
+pub fn collect(db: &mut Db) {
     let task = class("task");
     let field = |name: &str| task.field(name).unwrap_or_default();
     let (status, finished) = (field("status"), field("finished"));
+    let (created, progress) = (field("created"), field("progress"));
+    let latest = db.now() - PENDING_SECONDS;
+    let stuck = db.rows(task).filter(|(_, row)| {
+        row.at(status).str() == "pending" && row.at(progress).float() == 0.0 && row.at(created).int() < latest
+    });
+    let stuck: Vec<Ref> = stuck.map(|(reference, _)| reference.clone()).collect();
+    for reference in stuck {
+        db.destroy("task", &reference);
+    }
     let completed = db.rows(task).filter(|(_, row)| row.at(status).str() != "pending");
     let mut completed: Vec<(i64, Ref)> = completed
         .map(|(r, row)| (row.at(finished).int(), r.clone()))

@@ -204,6 +204,14 @@ fn tree(text: &str) -> Result<Element, String> {
     }
 }
 
+/// A document that is one value, as in `ova.xml`.
+pub fn read_value(body: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "not UTF-8")?;
+    let root = tree(text)?;
+    let root = root.child("value").ok_or("no value")?;
+    value(root)
+}
+
 fn value(element: &Element) -> Result<Value, String> {
     let Some(typed) = element.children.first() else {
         return Ok(Value::from(&element.text));

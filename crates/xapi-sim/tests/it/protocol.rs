@@ -231,3 +231,64 @@ async fn header_and_body_have_limits() {
     let answer = client.request("POST", "/", &" ".repeat(301 * 1024)).await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 500));
 }
+
+#[tokio::test]
+async fn what_is_old_or_idle_is_collected() {
+    const HOUR: i64 = 3600;
+    let pool = pool().await;
+    let mut idle = Client::login(&pool).await;
+    let mut busy = Client::login(&pool).await;
+    let working = busy.ok("task.create", json!(["long", ""])).await;
+    busy.ok("task.set_progress", json!([working, 0.5])).await;
+    let stuck = idle.ok("task.create", json!(["stuck", ""])).await;
+    let ended = idle.ok("task.create", json!(["ended", ""])).await;
+    idle.ok("task.set_status", json!([ended, "success"])).await;
+    let there = |task: &Json| pool.read(|db| db.exists("task", task.as_str().expect("a reference")));
+    pool.set_clock_skew(HOUR);
+    pool.collect_garbage();
+    assert!(there(&working) && there(&stuck) && there(&ended));
+    pool.set_clock_skew(HOUR + 6 * 60);
+    pool.collect_garbage();
+    assert!(there(&working) && there(&stuck) && !there(&ended));
+    pool.set_clock_skew(25 * HOUR);
+    pool.collect_garbage();
+    assert!(there(&working) && !there(&stuck));
+    // Its task keeps the one session alive.
+    busy.ok("pool.get_all", json!([])).await;
+    let session = idle.session.clone();
+    assert_eq!(
+        idle.fault("pool.get_all", json!([])).await,
+        ["SESSION_INVALID", &session]
+    );
+}
+
+#[tokio::test]
+async fn each_originator_and_each_person_has_a_quota_of_sessions() {
+    let pool = pool_with(PoolConfig {
+        users: vec![xapi_sim::User {
+            name: "ann".to_owned(),
+            password: "secret".to_owned(),
+            role: "read-only".to_owned(),
+        }],
+        ..PoolConfig::default()
+    })
+    .await;
+    let mut client = Client::connect(&pool).await;
+    let login = async |client: &mut Client, params: Json| {
+        let session = client
+            .rpc("session.login_with_password", params)
+            .await
+            .expect("logs in");
+        session.as_str().expect("a reference").to_owned()
+    };
+    let other = login(&mut client, json!(["root", "password", "1.0", "other"])).await;
+    let first = login(&mut client, json!(["root", "password", "1.0", "mine"])).await;
+    let ann = login(&mut client, json!(["ann", "secret", "1.0", "0"])).await;
+    for at in 0..500 {
+        login(&mut client, json!(["root", "password", "1.0", "mine"])).await;
+        login(&mut client, json!(["ann", "secret", "1.0", at.to_string()])).await;
+    }
+    let there = |session: &str| pool.read(|db| db.exists("session", session));
+    assert!(there(&other) && !there(&first) && !there(&ann));
+    assert_eq!(pool.read(|db| db.count("session")), 1 + 500 + 500);
+}

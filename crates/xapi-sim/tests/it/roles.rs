@@ -84,3 +84,58 @@ async fn a_new_role_counts_at_once() {
         "RBAC_PERMISSION_DENIED"
     );
 }
+
+#[tokio::test]
+async fn some_keys_of_a_map_need_another_role() {
+    let pool = staffed().await;
+    let vm = vm_in(&pool, "Halted");
+    let mut operator = login(&pool, "operator").await.expect("known");
+    operator
+        .ok("VM.add_to_other_config", json!([vm, "folder", "/lab"]))
+        .await;
+    operator
+        .ok(
+            "VM.add_to_other_config",
+            json!([vm, "XenCenter.CustomFields.owner", "ann"]),
+        )
+        .await;
+    operator
+        .ok("VM.remove_from_other_config", json!([vm, "folder"]))
+        .await;
+    let denied = operator
+        .fault("VM.add_to_other_config", json!([vm, "install-repository", "x"]))
+        .await;
+    assert_eq!(denied[..2], ["RBAC_PERMISSION_DENIED", "vm.add_to_other_config"]);
+    let denied = operator
+        .fault("VM.add_to_other_config", json!([vm, "pci", "0/0000:00:01.0"]))
+        .await;
+    assert_eq!(
+        denied[..2],
+        ["RBAC_PERMISSION_DENIED", "vm.add_to_other_config/key:pci"]
+    );
+    assert!(
+        denied[2].contains("pool-admin") && !denied[2].contains("vm-admin"),
+        "{}",
+        denied[2]
+    );
+}
+
+#[tokio::test]
+async fn tasks_of_others_are_not_for_everybody() {
+    let pool = staffed().await;
+    let mut root = Client::login(&pool).await;
+    let foreign = root.ok("task.create", json!(["mine", ""])).await;
+    let mut operator = login(&pool, "operator").await.expect("known");
+    for call in ["cancel", "destroy"] {
+        let denied = operator.fault(&format!("task.{call}"), json!([foreign])).await;
+        assert_eq!(
+            denied[..2],
+            ["RBAC_PERMISSION_DENIED".to_owned(), format!("task.{call}/any")]
+        );
+    }
+    let own = operator.ok("task.create", json!(["own", ""])).await;
+    // Another session of the same person.
+    let mut again = login(&pool, "operator").await.expect("known");
+    again.ok("task.destroy", json!([own])).await;
+    root.ok("task.destroy", json!([foreign])).await;
+}

@@ -94,3 +94,80 @@ async fn a_session_that_nobody_used_for_a_day_ends() {
         Value::from("")
     );
 }
+
+#[tokio::test]
+async fn interfaces_refuse_what_would_cut_them_off() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let pif = pool.read(|db| {
+        let pifs = db.refs("PIF").into_iter();
+        let mut pifs = pifs.filter(|pif| {
+            db.get("PIF", pif, "currently_attached").bool()
+                && db.get("PIF", pif, "physical").bool()
+                && !db.get("PIF", pif, "management").bool()
+                && db.members("PIF", pif, "VLAN_slave_of").is_empty()
+        });
+        pifs.next().expect("a second interface").to_string()
+    });
+    let config = |ip: &str, gateway: &str| json!([pif, "Static", ip, "255.255.255.0", gateway, ""]);
+    assert_eq!(
+        client.fault("PIF.reconfigure_ip", config("x.y", "")).await,
+        ["INVALID_IP_ADDRESS_SPECIFIED", "IP"]
+    );
+    assert_eq!(
+        client
+            .fault("PIF.reconfigure_ip", config("10.1.1.1", "here"))
+            .await,
+        ["INVALID_IP_ADDRESS_SPECIFIED", "gateway"]
+    );
+    client.ok("PIF.reconfigure_ip", config("10.1.1.1", "")).await;
+    assert_eq!(
+        client.fault("PIF.forget", json!([pif])).await[0],
+        "OPERATION_NOT_ALLOWED"
+    );
+    client.ok("PIF.set_disallow_unplug", json!([pif, true])).await;
+    assert_eq!(
+        client.fault("PIF.unplug", json!([pif])).await,
+        ["PIF_DOES_NOT_ALLOW_UNPLUG", &pif]
+    );
+    client.ok("PIF.set_disallow_unplug", json!([pif, false])).await;
+    client.ok("PIF.unplug", json!([pif])).await;
+    client.ok("PIF.forget", json!([pif])).await;
+}
+
+#[tokio::test]
+async fn only_the_guests_of_a_dead_host_can_be_reset() {
+    let pool = crate::client::pool_with(xapi_sim::PoolConfig {
+        hosts: 2,
+        vms: 20,
+        ..Default::default()
+    })
+    .await;
+    let mut client = Client::login(&pool).await;
+    let resident = |host: usize| {
+        let host = pool.members()[host].host.clone();
+        pool.read(|db| {
+            let vms = db.members("host", &host, "resident_VMs").into_iter();
+            let vms: (Vec<_>, Vec<_>) = vms.partition(|vm| db.get("VM", vm, "is_control_domain").bool());
+            (vms.0[0].clone(), vms.1[0].clone())
+        })
+    };
+    let (control, guest) = resident(0);
+    assert_eq!(
+        client.fault("VM.power_state_reset", json!([control])).await,
+        ["CANNOT_RESET_CONTROL_DOMAIN", &control]
+    );
+    assert_eq!(
+        client.fault("VM.power_state_reset", json!([guest])).await[..2],
+        ["DOMAIN_EXISTS", &guest]
+    );
+    let (_, guest) = resident(1);
+    let host = pool.members()[1].host.to_string();
+    assert_eq!(
+        client.fault("VM.power_state_reset", json!([guest])).await,
+        ["HOST_IS_LIVE", &host]
+    );
+    pool.power_off(1).await.expect("a host");
+    client.ok("VM.power_state_reset", json!([guest])).await;
+    assert_eq!(client.ok("VM.get_power_state", json!([guest])).await, "Halted");
+}

@@ -85,3 +85,46 @@ async fn a_bond_changes_its_mode_with_its_properties() {
         (&json!("active-backup"), None)
     );
 }
+
+#[tokio::test]
+async fn a_disk_must_fit_its_repository() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let disk = |sr: &str, size: i64| {
+        json!([{ "name_label": "d", "name_description": "", "SR": sr, "virtual_size": size, "type": "user",
+            "sharable": false, "read_only": false, "other_config": {} }])
+    };
+    let of_kind = |kind: &str| {
+        pool.read(|db| db.find("SR", "type", kind))
+            .expect(kind)
+            .to_string()
+    };
+    let udev = of_kind("udev");
+    assert_eq!(
+        client.fault("VDI.create", disk(&udev, 1 << 20)).await,
+        ["SR_OPERATION_NOT_SUPPORTED", &udev]
+    );
+    let thick = pool.write(|db| {
+        let sr = db
+            .refs("SR")
+            .into_iter()
+            .find(|sr| db.get("SR", sr, "type").str().starts_with("lvm"));
+        let sr = sr.unwrap_or_else(|| {
+            let sr = db.find("SR", "type", "ext").expect("a local repository");
+            db.set("SR", &sr, "type", "lvm");
+            sr
+        });
+        db.set("SR", &sr, "physical_size", 100_i64 << 30);
+        db.set("SR", &sr, "physical_utilisation", 90_i64 << 30);
+        sr.to_string()
+    });
+    assert_eq!(
+        client.fault("VDI.create", disk(&thick, 11 << 30)).await,
+        ["SR_BACKEND_FAILURE_44", "", "There is insufficient space", ""]
+    );
+    assert_eq!(
+        client.fault("VDI.create", disk(&thick, 1 << 60)).await[0],
+        "SR_BACKEND_FAILURE_79"
+    );
+    client.ok("VDI.create", disk(&thick, 1 << 30)).await;
+}

@@ -172,3 +172,47 @@ async fn every_fault_can_be_switched_by_its_name() {
     }
     assert!(pool.active_troubles().is_empty());
 }
+
+#[tokio::test]
+async fn one_host_alone_is_a_black_hole_or_slow() {
+    let pool = pool_with(PoolConfig {
+        hosts: 3,
+        ..PoolConfig::default()
+    })
+    .await;
+    let addresses: Vec<String> = pool
+        .members()
+        .iter()
+        .map(|member| member.address.expect("an address").to_string())
+        .collect();
+    pool.trouble("black-hole", "on@1").await.expect("a known fault");
+    pool.trouble("http-500", "1@2").await.expect("a known fault");
+    assert_eq!(
+        pool.active_troubles(),
+        [("black-hole", "on@1".to_owned()), ("http-500", "1@2".to_owned())]
+    );
+    // The master answers as ever.
+    let mut master = Client::login(&pool).await;
+    master.ok("pool.get_all", json!([])).await;
+    let mut failing = Client::connect_to(&addresses[2]).await;
+    assert_eq!(raw(&mut failing, "pool.get_all").await.status, 500);
+    assert_eq!(raw(&mut failing, "pool.get_all").await.status, 200);
+    let mut silent = Client::connect_to(&addresses[1]).await;
+    let patience = Duration::from_millis(300);
+    let waiting = raw(&mut silent, "pool.get_all");
+    tokio::pin!(waiting);
+    assert!(tokio::time::timeout(patience, &mut waiting).await.is_err());
+    pool.trouble("black-hole", "off@1").await.expect("a known fault");
+    assert_eq!(waiting.await.status, 200);
+    // The master alone is slow, and `off` ends it.
+    pool.faults_of(0)
+        .expect("a host")
+        .set_latency(Duration::from_millis(200));
+    let start = Instant::now();
+    master.ok("pool.get_all", json!([])).await;
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    pool.trouble("off", "").await.expect("a known fault");
+    assert_eq!(pool.active_troubles(), []);
+    assert!(pool.trouble("latency", "5@9").await.is_err());
+    assert!(pool.trouble("kill-master", "@1").await.is_err());
+}

@@ -398,7 +398,11 @@ pub struct Restrictions(Box<[Text]>);
 impl Restrictions {
     /// Whether the field (`supports-uefi`, for instance) is said to be `no`.
     pub fn forbids(&self, field: &str) -> bool {
-        self.0.iter().any(|name| &**name == field)
+        self.iter().any(|name| name == field)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
     }
 
     pub fn parse(xml: &str) -> Self {

@@ -1,0 +1,725 @@
+//! Settings of hosts and pools that have a call of their own, measurements by name, access of the control domain to
+//! devices, drivers, callers, and questions that have a short answer.
+
+use super::{Outcome, void};
+use crate::db::Db;
+use crate::fault::Fault;
+use crate::model::{Message, Type};
+use crate::rpc::Call;
+use crate::rrd;
+use crate::value::Value;
+
+/// Nothing that a client could see changes: what they name must be there.
+const SILENT: &[&str] = &[
+    "host.prepare_for_poweroff",
+    "host.send_debug_keys",
+    "host.backup_rrds",
+    "host.refresh_pack_info",
+    "host.reset_networking",
+    "host.sm_dp_destroy",
+    "host.apply_guest_agent_config",
+    "host.rescan_drivers",
+    "host.emergency_clear_mandatory_guidance",
+    "host.notify_accept_new_pool_secret",
+    "host.notify_send_new_pool_secret",
+    "host.cleanup_pool_secret",
+    "host.allocate_resources_for_vm",
+    "pool.enable_binary_storage",
+    "pool.disable_binary_storage",
+    "pool.rotate_secret",
+    "pool.detect_nonhomogeneous_external_auth",
+    "network.attach_for_vm",
+    "network.detach_for_vm",
+    "GPU_group.update_enabled_VGPU_types",
+    "GPU_group.update_supported_VGPU_types",
+    "Observer.register",
+    "Observer.unregister",
+    "Host_driver.rescan",
+    "Diagnostics.gc_compact",
+    "VDI.force_unlock",
+    "VM.restart_device_models",
+    "SR.assert_supports_database_replication",
+];
+
+/// Sets a field of what is named first, on all hosts where it is the pool.
+const SETS: &[(&str, &str, Setting)] = &[
+    ("host.enable_ssh", "ssh_enabled", Setting::Is(true)),
+    ("host.disable_ssh", "ssh_enabled", Setting::Is(false)),
+    ("pool.enable_ssh", "ssh_enabled", Setting::Is(true)),
+    ("pool.disable_ssh", "ssh_enabled", Setting::Is(false)),
+    (
+        "pool.set_ssh_enabled_timeout",
+        "ssh_enabled_timeout",
+        Setting::Given,
+    ),
+    (
+        "pool.set_console_idle_timeout",
+        "console_idle_timeout",
+        Setting::Given,
+    ),
+    ("pool.set_ssh_auto_mode", "ssh_auto_mode", Setting::Given),
+    ("pool.set_https_only", "https_only", Setting::Given),
+    ("pool.disable_ssl_legacy", "ssl_legacy", Setting::Is(false)),
+    ("pool.apply_edition", "edition", Setting::Given),
+    ("host.apply_edition", "edition", Setting::Given),
+    (
+        "host.enable_local_storage_caching",
+        "local_cache_sr",
+        Setting::Given,
+    ),
+];
+
+#[derive(Clone, Copy)]
+enum Setting {
+    Given,
+    Is(bool),
+}
+
+const OTHERS: &[&str] = &[
+    "host.disable_local_storage_caching",
+    "pool.disable_local_storage_caching",
+    "host.get_sched_gran",
+    "host.set_sched_gran",
+    "host.enable_display",
+    "host.disable_display",
+    "host.call_extension",
+    "host.dmesg_clear",
+    "host.get_system_status_capabilities",
+    "host.get_diagnostic_timing_stats",
+    "host.get_tracked_user_agents",
+    "host.get_ntp_servers_status",
+    "host.get_ntp_synchronized",
+    "host.list_timezones",
+    "host.set_servertime",
+    "host.get_thread_diagnostics",
+    "host.get_sm_diagnostics",
+    "host.ha_xapi_healthcheck",
+    "host.management_reconfigure",
+    "pool.management_reconfigure",
+    "pool.create_VLAN",
+    "pool.set_vswitch_controller",
+    "pool.enable_tls_verification",
+    "pool.enable_redo_log",
+    "pool.disable_redo_log",
+    "pool.add_repository",
+    "pool.remove_repository",
+    "pool.enable_client_certificate_auth",
+    "pool.disable_client_certificate_auth",
+    "pool.configure_repository_proxy",
+    "pool.disable_repository_proxy",
+    "pool.configure_update_sync",
+    "pool.get_guest_secureboot_readiness",
+    "pool.initialize_wlb",
+    "pool.deconfigure_wlb",
+    "pool.send_wlb_configuration",
+    "pool.retrieve_wlb_configuration",
+    "pool.retrieve_wlb_recommendations",
+    "VM.retrieve_wlb_recommendations",
+    "host.retrieve_wlb_evacuate_recommendations",
+    "VM.query_data_source",
+    "host.query_data_source",
+    "SR.query_data_source",
+    "VM.record_data_source",
+    "host.record_data_source",
+    "SR.record_data_source",
+    "VM.forget_data_source_archives",
+    "host.forget_data_source_archives",
+    "SR.forget_data_source_archives",
+    "SR.get_data_sources",
+    "VM.get_data_sources",
+    "VM.call_plugin",
+    "VM.call_host_plugin",
+    "VM.query_services",
+    "VM.set_shadow_multiplier_live",
+    "VM.update_secureboot_certificates_on_boot",
+    "PCI.enable_dom0_access",
+    "PCI.disable_dom0_access",
+    "PCI.get_dom0_access_status",
+    "PGPU.enable_dom0_access",
+    "PGPU.disable_dom0_access",
+    "VTPM.get_contents",
+    "VTPM.set_contents",
+    "VDI.checksum",
+    "VDI.generate_config",
+    "VDI.read_database_pool_uuid",
+    "VBD.pause",
+    "VBD.unpause",
+    "message.destroy_all",
+    "role.get_by_permission",
+    "role.get_by_permission_name_label",
+    "auth.get_subject_identifier",
+    "auth.get_subject_information_from_identifier",
+    "auth.get_group_membership",
+    "Host_driver.select",
+    "Host_driver.deselect",
+    "Driver_variant.select",
+    "Caller.add_group",
+    "Caller.remove_group",
+    "Caller.query_token_usage",
+    "Caller.query_call_count",
+    "Caller.query_group_token_usage",
+    "Caller.query_group_call_count",
+    "Caller.query_all_usage",
+    "Rate_limit.add_caller",
+    "Rate_limit.remove_caller",
+    "PIF.create_VLAN",
+    "PIF.destroy",
+    "PIF.introduce",
+    "PIF.reconfigure_ipv6",
+    "Diagnostics.gc_stats",
+    "Diagnostics.db_stats",
+    "Diagnostics.network_stats",
+];
+
+pub fn does(name: &str) -> bool {
+    SILENT.contains(&name) || SETS.iter().any(|(set, ..)| *set == name) || OTHERS.contains(&name)
+}
+
+pub fn run(call: &Call, class: &str, message: &Message, p: &[Value]) -> Outcome {
+    let name = format!("{class}.{}", message.name);
+    if !does(&name) {
+        return Ok(None);
+    }
+    // What is named must be there.
+    {
+        let db = call.pool.db();
+        for (param, value) in message.params.iter().zip(p) {
+            if let Type::Ref(other) = &param.ty
+                && crate::db::class(other).in_database
+            {
+                db.check(other, value.str())?;
+            }
+        }
+    }
+    if SILENT.contains(&&*name) {
+        return void();
+    }
+    if let Some((_, field, setting)) = SETS.iter().find(|(set, ..)| *set == name) {
+        return call.write(|db| {
+            let value = match setting {
+                Setting::Given => p[1].clone(),
+                Setting::Is(value) => Value::Bool(*value),
+            };
+            if *field == "edition" {
+                assert_edition(db, p[1].str())?;
+            }
+            let hosts = match class {
+                "pool" => db.refs("host"),
+                _ => vec![p[0].str().into()],
+            };
+            for host in hosts {
+                db.set("host", &host, field, value.clone());
+            }
+            void()
+        });
+    }
+    match class {
+        "host" => host(call, &message.name, p),
+        "pool" => pool(call, &message.name, p),
+        "VM" | "SR" => sources(call, class, &message.name, p),
+        "PIF" => pif(call, &message.name, p),
+        "PCI" | "PGPU" | "VTPM" | "VDI" | "VBD" => device(call, class, &message.name, p),
+        _ => rest(call, class, &message.name, p),
+    }
+}
+
+fn assert_edition(db: &Db, edition: &str) -> Result<(), Fault> {
+    let offers = db.get("host", &db.master(), "editions");
+    match offers.set().is_empty() || offers.contains(edition) {
+        true => Ok(()),
+        false => Err(Fault::new("INVALID_EDITION", [edition])),
+    }
+}
+
+fn host(call: &Call, name: &str, p: &[Value]) -> Outcome {
+    let this = p.first().map_or("", Value::str);
+    let value = |value: Value| Ok(Some(value));
+    match name {
+        "disable_local_storage_caching" => call.write(|db| {
+            db.set("host", this, "local_cache_sr", Value::null());
+            void()
+        }),
+        "get_sched_gran" => {
+            let db = call.pool.db();
+            let set = db.get("host", this, "other_config").text("sched-gran").to_owned();
+            value(Value::from(if set.is_empty() { "cpu".to_owned() } else { set }))
+        }
+        "set_sched_gran" => call.write(|db| {
+            db.set_entry("host", this, "other_config", "sched-gran", Some(p[1].clone()));
+            void()
+        }),
+        // Takes effect at the next restart.
+        "enable_display" | "disable_display" => call.write(|db| {
+            let now = db.text("host", this, "display");
+            let next = match (name, now.as_str()) {
+                ("enable_display", "disabled" | "enable_on_reboot") => "enable_on_reboot",
+                ("enable_display", _) => "enabled",
+                (_, "enabled" | "disable_on_reboot") => "disable_on_reboot",
+                _ => "disabled",
+            };
+            db.set("host", this, "display", next);
+            Ok(Some(Value::from(next)))
+        }),
+        "call_extension" => Err(Fault::new("MESSAGE_METHOD_UNKNOWN", [p[1].str()])),
+        "dmesg_clear" => value(Value::void()),
+        "get_system_status_capabilities" => value(Value::from(
+            "<?xml version=\"1.0\" ?><system-status-capabilities><capability key=\"xapi\" default-checked=\"yes\"/></system-status-capabilities>",
+        )),
+        "get_tracked_user_agents" => {
+            let db = call.pool.db();
+            let agents = db.refs("session").into_iter();
+            let agents = agents.map(|session| db.text("session", &session, "originator"));
+            let agents = agents.filter(|agent| !agent.is_empty());
+            value(Value::map_of(
+                agents
+                    .map(|agent| (agent, Value::from("")))
+                    .collect::<std::collections::BTreeMap<_, _>>(),
+            ))
+        }
+        "get_ntp_servers_status" => {
+            let db = call.pool.db();
+            let servers = db.get("host", this, "ntp_custom_servers").strings();
+            value(Value::map_of(
+                servers.into_iter().map(|server| (server, Value::from("^*"))),
+            ))
+        }
+        "get_ntp_synchronized" | "ha_xapi_healthcheck" => value(Value::Bool(true)),
+        "list_timezones" => value(Value::set_of([
+            "UTC",
+            "Europe/Paris",
+            "Europe/London",
+            "America/New_York",
+        ])),
+        "set_servertime" => {
+            if call.pool.db().text("host", this, "ntp_mode") != "disabled" {
+                return Err(Fault::new("NOT_ALLOWED_WHEN_NTP_IS_ENABLED", [this]));
+            }
+            void()
+        }
+        "management_reconfigure" => call.write(|db| manage_by(db, this)),
+        "query_data_source" | "record_data_source" | "forget_data_source_archives" => {
+            sources(call, "host", name, p)
+        }
+        "retrieve_wlb_evacuate_recommendations" => Err(Fault::bare("WLB_NOT_INITIALIZED")),
+        _ => value(match name {
+            "get_diagnostic_timing_stats" => Value::empty_map(),
+            _ => Value::void(),
+        }),
+    }
+}
+
+/// The management interface of a host moves; its address is the host's.
+fn manage_by(db: &mut Db, pif: &str) -> Outcome {
+    if db.get("pool", &db.pool(), "ha_enabled").bool() {
+        return Err(Fault::bare("HA_IS_ENABLED"));
+    }
+    if db.exists("Bond", db.get("PIF", pif, "bond_slave_of").str()) {
+        return Err(Fault::new("CANNOT_PLUG_BOND_SLAVE", [pif]));
+    }
+    if db.text("PIF", pif, "ip_configuration_mode") == "None" {
+        return Err(Fault::new("PIF_HAS_NO_NETWORK_CONFIGURATION", [pif]));
+    }
+    let host = db.text("PIF", pif, "host");
+    for other in db.members("host", &host, "PIFs") {
+        db.set("PIF", &other, "management", *other == *pif);
+    }
+    db.set("PIF", pif, "currently_attached", true);
+    void()
+}
+
+fn pool(call: &Call, name: &str, p: &[Value]) -> Outcome {
+    let pool = call.pool.db().pool();
+    let set = |fields: &[(&str, Value)]| {
+        call.write(|db| {
+            db.update(
+                "pool",
+                &pool,
+                fields.iter().map(|(field, value)| (*field, value.clone())),
+            );
+        });
+        void()
+    };
+    match name {
+        "disable_local_storage_caching" => call.write(|db| {
+            for host in db.refs("host") {
+                db.set("host", &host, "local_cache_sr", Value::null());
+            }
+            void()
+        }),
+        "management_reconfigure" => call.write(|db| {
+            let pifs: Vec<String> = db.members("network", p[0].str(), "PIFs");
+            for host in db.refs("host") {
+                if !pifs.iter().any(|pif| db.text("PIF", pif, "host") == *host) {
+                    return Err(Fault::new("PIF_NOT_PRESENT", [&*host, p[0].str()]));
+                }
+            }
+            for pif in &pifs {
+                manage_by(db, pif)?;
+            }
+            void()
+        }),
+        "create_VLAN" => call.write(|db| {
+            let device = p[0].str();
+            let physical: Vec<_> = db
+                .refs("PIF")
+                .into_iter()
+                .filter(|pif| {
+                    db.text("PIF", pif, "device") == device && db.get("PIF", pif, "VLAN").int() == -1
+                })
+                .collect();
+            let mut made = Vec::new();
+            for pif in physical {
+                let vlan = super::network::create_vlan(db, &pif, p[2].int(), p[1].str())?;
+                made.push(db.text("VLAN", &vlan, "untagged_PIF"));
+            }
+            Ok(Some(Value::set_of(made)))
+        }),
+        "set_vswitch_controller" => set(&[("vswitch_controller", p[0].clone())]),
+        "enable_tls_verification" => set(&[("tls_verification_enabled", Value::Bool(true))]),
+        "enable_redo_log" => set(&[("redo_log_enabled", Value::Bool(true))]),
+        "disable_redo_log" => set(&[("redo_log_enabled", Value::Bool(false))]),
+        "add_repository" | "remove_repository" => call.write(|db| {
+            let repository = p[1].str();
+            let known = db.get("pool", &pool, "repositories").set().iter();
+            let mut known: Vec<Value> = known.filter(|known| known.str() != repository).cloned().collect();
+            if name == "add_repository" {
+                known.push(p[1].clone());
+            }
+            db.set("pool", &pool, "repositories", Value::Set(known));
+            void()
+        }),
+        "enable_client_certificate_auth" => set(&[
+            ("client_certificate_auth_enabled", Value::Bool(true)),
+            ("client_certificate_auth_name", p[1].clone()),
+        ]),
+        "disable_client_certificate_auth" => set(&[
+            ("client_certificate_auth_enabled", Value::Bool(false)),
+            ("client_certificate_auth_name", Value::from("")),
+        ]),
+        "configure_repository_proxy" => {
+            let url = p[1].str();
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                return Err(Fault::new("INVALID_REPOSITORY_PROXY_URL", [url]));
+            }
+            set(&[
+                ("repository_proxy_url", p[1].clone()),
+                ("repository_proxy_username", p[2].clone()),
+            ])
+        }
+        "disable_repository_proxy" => set(&[
+            ("repository_proxy_url", Value::from("")),
+            ("repository_proxy_username", Value::from("")),
+            ("repository_proxy_password", Value::null()),
+        ]),
+        "configure_update_sync" => {
+            let day = p[2].int();
+            let fits = match p[1].str() {
+                "daily" => day == 0,
+                _ => (0..=6).contains(&day),
+            };
+            if !fits {
+                return Err(Fault::new("INVALID_UPDATE_SYNC_DAY", [day.to_string()]));
+            }
+            set(&[
+                ("update_sync_frequency", p[1].clone()),
+                ("update_sync_day", p[2].clone()),
+            ])
+        }
+        "get_guest_secureboot_readiness" => {
+            let has = !call.pool.db().text("pool", &pool, "uefi_certificates").is_empty();
+            Ok(Some(Value::from(if has { "ready" } else { "not_ready" })))
+        }
+        "deconfigure_wlb" => set(&[
+            ("wlb_url", Value::from("")),
+            ("wlb_username", Value::from("")),
+            ("wlb_enabled", Value::Bool(false)),
+        ]),
+        // There is no such appliance to reach.
+        "initialize_wlb" => Err(Fault::bare("WLB_CONNECTION_REFUSED")),
+        _ => Err(Fault::bare("WLB_NOT_INITIALIZED")),
+    }
+}
+
+/// Measurements by name, and the few questions of virtual machines that share their shape.
+fn sources(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
+    let this = p[0].str();
+    let db = call.pool.db();
+    match name {
+        "get_data_sources" => Ok(Some(Value::Set(rrd::data_sources(&db, class, this)))),
+        "query_data_source" => {
+            let wanted = p[1].str();
+            if class == "VM" && db.text("VM", this, "power_state") != "Running" {
+                let state = db.text("VM", this, "power_state").to_lowercase();
+                return Err(Fault::new("VM_BAD_POWER_STATE", [this, "running", &state]));
+            }
+            let found = rrd::data_sources(&db, class, this);
+            let found = found.iter().find(|source| source.text("name_label") == wanted);
+            let value = found.and_then(|source| source.entry("value")).cloned();
+            value
+                .map(Some)
+                .ok_or_else(|| Fault::internal(format!("No data source called {wanted}")))
+        }
+        "call_plugin" | "call_host_plugin" => {
+            let state = db.text("VM", this, "power_state");
+            if name == "call_plugin" && state != "Running" {
+                return Err(Fault::new(
+                    "VM_BAD_POWER_STATE",
+                    [this, "running", &state.to_lowercase()],
+                ));
+            }
+            Err(Fault::new("XENAPI_MISSING_PLUGIN", [p[1].str()]))
+        }
+        "query_services" => Ok(Some(Value::empty_map())),
+        "retrieve_wlb_recommendations" => Err(Fault::bare("WLB_NOT_INITIALIZED")),
+        "set_shadow_multiplier_live" => {
+            drop(db);
+            call.write(|db| {
+                db.set("VM", this, "HVM_shadow_multiplier", p[1].clone());
+                void()
+            })
+        }
+        _ => void(),
+    }
+}
+
+fn pif(call: &Call, name: &str, p: &[Value]) -> Outcome {
+    let this = p[0].str();
+    call.write(|db| match name {
+        "create_VLAN" => {
+            let (device, network, host) = (this, p[1].str(), p[2].str());
+            let own = db.members("host", host, "PIFs").into_iter();
+            let mut own = own.filter(|pif| {
+                db.text("PIF", pif, "device") == device && db.get("PIF", pif, "VLAN").int() == -1
+            });
+            let tagged = own
+                .next()
+                .ok_or_else(|| Fault::new("INVALID_VALUE", ["device", device]))?;
+            let vlan = super::network::create_vlan(db, &tagged, p[3].int(), network)?;
+            Ok(Some(Value::from(db.text("VLAN", &vlan, "untagged_PIF"))))
+        }
+        "destroy" => {
+            if db.get("PIF", this, "physical").bool() {
+                return Err(Fault::new("PIF_IS_PHYSICAL", [this]));
+            }
+            let vlan = db.text("PIF", this, "VLAN_master_of");
+            if db.exists("VLAN", &vlan) {
+                db.destroy("VLAN", &vlan);
+            }
+            db.destroy("PIF", this);
+            void()
+        }
+        "introduce" => {
+            let (host, mac, device) = (this, p[1].str().to_lowercase(), p[2].str());
+            if !is_mac(&mac) {
+                return Err(Fault::new("MAC_INVALID", [&*mac]));
+            }
+            let own = db.members("host", host, "PIFs");
+            if own.iter().any(|pif| db.text("PIF", pif, "device") == device) {
+                return Err(Fault::new("DUPLICATE_PIF_DEVICE_NAME", [device]));
+            }
+            if own.iter().any(|pif| db.text("PIF", pif, "MAC") == mac) {
+                return Err(Fault::new("MAC_STILL_EXISTS", [&*mac]));
+            }
+            let network = db.create(
+                "network",
+                [
+                    (
+                        "name_label",
+                        Value::from(format!("Pool-wide network associated with {device}")),
+                    ),
+                    ("bridge", Value::from(format!("br{device}"))),
+                    ("MTU", Value::Int(1500)),
+                ],
+            );
+            let metrics = db.create("PIF_metrics", []);
+            let pif = db.create(
+                "PIF",
+                [
+                    ("host", Value::from(host)),
+                    ("device", Value::from(device)),
+                    ("MAC", Value::from(mac)),
+                    ("MTU", Value::Int(1500)),
+                    ("VLAN", Value::Int(-1)),
+                    ("physical", Value::Bool(true)),
+                    ("managed", p[3].clone()),
+                    ("network", Value::from(&*network)),
+                    ("metrics", Value::from(&*metrics)),
+                    ("ip_configuration_mode", Value::from("None")),
+                    ("ipv6_configuration_mode", Value::from("None")),
+                    ("primary_address_type", Value::from("IPv4")),
+                ],
+            );
+            Ok(Some(Value::from(&*pif)))
+        }
+        _ => {
+            let address = p[2].str();
+            if p[1].str() == "Static"
+                && address
+                    .split('/')
+                    .next()
+                    .is_none_or(|ip| ip.parse::<std::net::Ipv6Addr>().is_err())
+            {
+                return Err(Fault::new("INVALID_IP_ADDRESS_SPECIFIED", ["IPv6"]));
+            }
+            let addresses = if address.is_empty() { vec![] } else { vec![address] };
+            db.update(
+                "PIF",
+                this,
+                [
+                    ("ipv6_configuration_mode", p[1].clone()),
+                    ("IPv6", Value::set_of(addresses)),
+                    ("ipv6_gateway", p[3].clone()),
+                ],
+            );
+            if !p[4].str().is_empty() {
+                db.set("PIF", this, "DNS", p[4].clone());
+            }
+            void()
+        }
+    })
+}
+
+fn is_mac(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    parts.len() == 6
+        && parts
+            .iter()
+            .all(|part| part.len() == 2 && u8::from_str_radix(part, 16).is_ok())
+}
+
+fn device(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
+    let this = p[0].str();
+    let text = |text: String| Ok(Some(Value::from(text)));
+    match (class, name) {
+        ("PCI" | "PGPU", "get_dom0_access_status") => text(dom0_access(&call.pool.db(), this)),
+        ("PCI" | "PGPU", _) => call.write(|db| {
+            let pci = match class {
+                "PGPU" => db.text("PGPU", this, "PCI"),
+                _ => this.to_owned(),
+            };
+            // Takes effect at the next restart.
+            let access = match (name, dom0_access(db, &pci).as_str()) {
+                ("disable_dom0_access", "enabled" | "disable_on_reboot") => "disable_on_reboot",
+                ("disable_dom0_access", _) => "disabled",
+                (_, "disabled" | "enable_on_reboot") => "enable_on_reboot",
+                _ => "enabled",
+            };
+            db.set_entry(
+                "PCI",
+                &pci,
+                "other_config",
+                "dom0_access",
+                Some(Value::from(access)),
+            );
+            if class == "PGPU" {
+                db.set("PGPU", this, "dom0_access", access);
+            }
+            Ok(Some(Value::from(access)))
+        }),
+        ("VTPM", "get_contents") => text(call.pool.db().text("VTPM", this, "contents")),
+        ("VTPM", _) => call.write(|db| {
+            db.set("VTPM", this, "contents", p[1].clone());
+            void()
+        }),
+        ("VDI", "checksum") => {
+            let db = call.pool.db();
+            let seed = db
+                .text("VDI", this, "location")
+                .bytes()
+                .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+                });
+            text(format!("{seed:016x}{:016x}", seed.rotate_left(17)))
+        }
+        ("VDI", "generate_config") => Err(Fault::new(
+            "SR_OPERATION_NOT_SUPPORTED",
+            [call.pool.db().text("VDI", p[1].str(), "SR")],
+        )),
+        ("VDI", _) => Err(Fault::new("VDI_CONTAINS_METADATA_OF_THIS_POOL", [this])),
+        ("VBD", what) => {
+            let db = call.pool.db();
+            let sr = db.text("VDI", &db.text("VBD", this, "VDI"), "SR");
+            if !db.exists("SR", &sr) {
+                return Err(Fault::new("VBD_IS_EMPTY", [this]));
+            }
+            match what {
+                "pause" => text("paused".to_owned()),
+                _ => void(),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn dom0_access(db: &Db, pci: &str) -> String {
+    match db.get("PCI", pci, "other_config").text("dom0_access") {
+        "" => "enabled".to_owned(),
+        access => access.to_owned(),
+    }
+}
+
+fn rest(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
+    let this = p.first().map_or("", Value::str);
+    match (class, name) {
+        ("message", "destroy_all") => call.write(|db| {
+            let priority = p[0].text("priority").to_owned();
+            let before = p[0].entry("before").map(Value::str).and_then(crate::clock::parse);
+            for message in db.refs("message") {
+                let fits = priority.is_empty()
+                    || db.get("message", &message, "priority").int().to_string() == priority;
+                let old = before.is_none_or(|before| db.get("message", &message, "timestamp").int() < before);
+                if fits && old {
+                    db.destroy("message", &message);
+                }
+            }
+            void()
+        }),
+        ("role", _) => {
+            let db = call.pool.db();
+            let label = match name {
+                "get_by_permission" => db.text("role", this, "name_label"),
+                _ => this.to_owned(),
+            };
+            let allows = |role: &crate::db::Ref| {
+                crate::rpc::rbac::permissions(&db.text("role", role, "name_label")).contains(&label)
+            };
+            let roles = db.refs("role").into_iter().filter(allows);
+            Ok(Some(Value::set_of(roles.map(|role| role.to_string()))))
+        }
+        // No directory is configured.
+        ("auth", _) => Err(Fault::bare("AUTH_SERVICE_ERROR")),
+        ("Host_driver" | "Driver_variant", _) => call.write(|db| {
+            let (driver, variant) = match class {
+                "Driver_variant" => (db.text("Driver_variant", this, "driver"), this.to_owned()),
+                _ => (
+                    this.to_owned(),
+                    p.get(1).map_or(crate::value::NULL_REF, Value::str).to_owned(),
+                ),
+            };
+            db.set("Host_driver", &driver, "selected_variant", &*variant);
+            void()
+        }),
+        ("Caller", "add_group" | "remove_group") => call.write(|db| {
+            let groups = db.get("Caller", this, "groups").set().iter();
+            let mut groups: Vec<Value> = groups.filter(|group| **group != p[1]).cloned().collect();
+            if name == "add_group" {
+                groups.push(p[1].clone());
+            }
+            db.set("Caller", this, "groups", Value::Set(groups));
+            void()
+        }),
+        ("Caller", "query_call_count" | "query_group_call_count") => Ok(Some(Value::Int(0))),
+        ("Caller", "query_all_usage") => Ok(Some(Value::Set(vec![]))),
+        ("Caller", _) => Ok(Some(Value::Float(0.0))),
+        ("Rate_limit", _) => call.write(|db| {
+            let limit = match name {
+                "add_caller" => p[0].clone(),
+                _ => Value::null(),
+            };
+            db.set("Caller", p[1].str(), "rate_limit", limit);
+            void()
+        }),
+        ("Diagnostics", "network_stats") => Ok(Some(Value::Set(vec![]))),
+        _ => Ok(Some(Value::empty_map())),
+    }
+}

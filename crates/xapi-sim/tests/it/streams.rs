@@ -1,0 +1,513 @@
+//! Virtual machines and disks in and out over HTTP, and consoles.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use xapi_sim::{PoolConfig, SimPool, Value};
+
+use crate::client::{Client, DEADLINE, pool, pool_with, vm_in};
+
+/// One request on a connection of its own: head and body of the answer, which ends with the connection.
+async fn exchange(pool: &SimPool, head: &str, body: &[u8]) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(pool.addr()).await.expect("connects");
+    let mut answer = Vec::new();
+    let all = async {
+        stream.write_all(head.as_bytes()).await?;
+        // Refused before all of it was read, perhaps.
+        let _ = stream.write_all(body).await;
+        stream.read_to_end(&mut answer).await
+    };
+    let read = tokio::time::timeout(DEADLINE, all)
+        .await
+        .expect("an answer in time");
+    if let Err(error) = read {
+        assert!(!answer.is_empty(), "{head}: {error}");
+    }
+    let end = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head");
+    let body = answer.split_off(end + 4);
+    (String::from_utf8(answer).expect("text"), body)
+}
+
+async fn get(pool: &SimPool, session: &str, path: &str) -> (String, Vec<u8>) {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: sim\r\nCookie: session_id={session}\r\n\r\n");
+    exchange(pool, &head, &[]).await
+}
+
+async fn put(pool: &SimPool, session: &str, path: &str, body: &[u8]) -> (String, Vec<u8>) {
+    let length = body.len();
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: sim\r\nCookie: session_id={session}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    exchange(pool, &head, body).await
+}
+
+fn task_of(head: &str) -> String {
+    let line = head.lines().find_map(|line| line.strip_prefix("task-id: "));
+    line.unwrap_or_else(|| panic!("no task in {head}")).to_owned()
+}
+
+/// The task as it is when it has ended.
+async fn ended(client: &mut Client, task: &str) -> Json {
+    tokio::time::timeout(DEADLINE, async {
+        loop {
+            let record = client.ok("task.get_record", json!([task])).await;
+            if record["status"] != "pending" {
+                return record;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the task ends")
+}
+
+/// A disk of that size in a shared repository.
+async fn disk(pool: &SimPool, client: &mut Client, size: u64) -> String {
+    let sr = pool.read(|db| {
+        let pool = db.pool();
+        db.text("pool", &pool, "default_SR")
+    });
+    let record = json!({ "name_label": "disk", "name_description": "", "SR": sr, "virtual_size": size,
+        "type": "user", "sharable": false, "read_only": false, "other_config": {} });
+    let vdi = client.ok("VDI.create", json!([record])).await;
+    vdi.as_str().expect("a reference").to_owned()
+}
+
+fn pattern(length: usize, seed: u32) -> Vec<u8> {
+    (0..length as u32)
+        .map(|at| (at.wrapping_mul(2_654_435_761) ^ seed) as u8)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_disk_comes_out_as_it_went_in_raw_and_as_vhd() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let size = 10 << 20;
+    let (first, second) = (
+        disk(&pool, &mut client, size).await,
+        disk(&pool, &mut client, size).await,
+    );
+    // Something at the start, much nothing, something that no block begins with.
+    let mut bytes = pattern(300_000, 1);
+    bytes.resize(5_000_001, 0);
+    bytes.extend(pattern(1000, 2));
+    let session = client.session.clone();
+    let (head, _) = put(&pool, &session, &format!("/import_raw_vdi?vdi={first}"), &bytes).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let task = ended(&mut client, &task_of(&head)).await;
+    assert_eq!(
+        (&task["status"], &task["result"]),
+        (&json!("success"), &json!(format!("<value>{first}</value>")))
+    );
+    bytes.resize(size as usize, 0);
+    let uuid = client.ok("VDI.get_uuid", json!([first])).await;
+    let path = format!("/export_raw_vdi?vdi={}", uuid.as_str().expect("text"));
+    let (head, read) = get(&pool, &session, &path).await;
+    assert!(head.contains(&format!("Content-Length: {size}")), "{head}");
+    assert!(read == bytes, "what was written is read");
+    let (head, vhd) = get(&pool, &session, &format!("{path}&format=vhd")).await;
+    assert!(head.contains("application/vhd"), "{head}");
+    // Of five blocks two hold something.
+    assert_eq!(vhd.len(), 512 + 1024 + 512 + 2 * (512 + (2 << 20)) + 512);
+    let (head, _) = put(
+        &pool,
+        &session,
+        &format!("/import_raw_vdi?vdi={second}&format=vhd"),
+        &vhd,
+    )
+    .await;
+    assert_eq!(ended(&mut client, &task_of(&head)).await["status"], "success");
+    let (_, copied) = get(&pool, &session, &format!("/export_raw_vdi?vdi={second}")).await;
+    assert!(copied == bytes, "VHD holds the same");
+    // A snapshot keeps what it saw.
+    let snapshot = client.ok("VDI.snapshot", json!([first])).await;
+    put(
+        &pool,
+        &session,
+        &format!("/import_raw_vdi?vdi={first}"),
+        &[7; 100],
+    )
+    .await;
+    let snapshot = snapshot.as_str().expect("a reference");
+    let (_, kept) = get(&pool, &session, &format!("/export_raw_vdi?vdi={snapshot}")).await;
+    assert!(kept == bytes, "the snapshot is as it was");
+}
+
+#[tokio::test]
+async fn pieces_in_any_order_and_a_disk_made_for_what_comes() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let vdi = disk(&pool, &mut client, 4 << 20).await;
+    let mut body = Vec::new();
+    for (at, text) in [(3_000_000_u64, &b"later"[..]), (0, b"first")] {
+        body.extend_from_slice(&at.to_le_bytes());
+        body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        body.extend_from_slice(text);
+    }
+    body.extend_from_slice(&[0; 12]);
+    let session = client.session.clone();
+    let (head, _) = put(
+        &pool,
+        &session,
+        &format!("/import_raw_vdi?vdi={vdi}&chunked=true"),
+        &body,
+    )
+    .await;
+    assert_eq!(ended(&mut client, &task_of(&head)).await["status"], "success");
+    let (_, read) = get(&pool, &session, &format!("/export_raw_vdi?vdi={vdi}")).await;
+    assert_eq!(
+        (&read[..5], &read[3_000_000..3_000_005], read[5]),
+        (&b"first"[..], &b"later"[..], 0)
+    );
+    let sr = client.ok("VDI.get_SR", json!([vdi])).await;
+    let path = format!("/import_raw_vdi?sr_id={}", sr.as_str().expect("a reference"));
+    let (head, _) = put(&pool, &session, &path, &[5; 1_000_000]).await;
+    let task = ended(&mut client, &task_of(&head)).await;
+    let made = task["result"]
+        .as_str()
+        .expect("text")
+        .replace("<value>", "")
+        .replace("</value>", "");
+    assert_eq!(client.ok("VDI.get_virtual_size", json!([made])).await, 1_000_000);
+    assert_eq!(
+        client.ok("VDI.get_name_label", json!([made])).await,
+        "Imported VDI"
+    );
+}
+
+#[tokio::test]
+async fn errors_are_told_by_status_and_by_task() {
+    let pool = pool_with(PoolConfig {
+        users: vec![xapi_sim::User {
+            name: "ann".to_owned(),
+            password: "secret".to_owned(),
+            role: "read-only".to_owned(),
+        }],
+        ..PoolConfig::default()
+    })
+    .await;
+    let mut client = Client::login(&pool).await;
+    let vdi = disk(&pool, &mut client, 2 << 20).await;
+    let session = client.session.clone();
+    let status = async |session: &str, path: &str| -> String {
+        let (head, _) = get(&pool, session, path).await;
+        head[9..12].to_owned()
+    };
+    assert_eq!(
+        status("OpaqueRef:x", &format!("/export_raw_vdi?vdi={vdi}")).await,
+        "401"
+    );
+    assert_eq!(status(&session, "/export_raw_vdi?vdi=nothing").await, "404");
+    assert_eq!(
+        status(&session, &format!("/export_raw_vdi?vdi={vdi}&format=qed")).await,
+        "404"
+    );
+    assert_eq!(status(&session, "/export_raw_vdi").await, "400");
+    let ann = client
+        .rpc("session.login_with_password", json!(["ann", "secret"]))
+        .await
+        .expect("logs in");
+    let task = client.ok("task.create", json!(["mine", ""])).await;
+    let path = format!(
+        "/export_raw_vdi?vdi={vdi}&task_id={}",
+        task.as_str().expect("a reference")
+    );
+    assert_eq!(status(ann.as_str().expect("a session"), &path).await, "403");
+    let record = ended(&mut client, task.as_str().expect("a reference")).await;
+    assert_eq!(record["error_info"][0], "RBAC_PERMISSION_DENIED");
+    assert_eq!(record["error_info"][1], "http/get_export_raw_vdi");
+    // HTTP's own login; more than the disk holds.
+    let head = format!(
+        "PUT /import_raw_vdi?vdi={vdi} HTTP/1.1\r\nAuthorization: Basic cm9vdDpwYXNzd29yZA==\r\nContent-Length: 2097153\r\n\r\n"
+    );
+    let sessions = pool.read(|db| db.count("session"));
+    let (head, _) = exchange(&pool, &head, &vec![1; 2_097_153]).await;
+    let record = ended(&mut client, &task_of(&head)).await;
+    assert_eq!(record["error_info"][0], "SR_BACKEND_FAILURE_200");
+    assert_eq!(pool.read(|db| db.count("session")), sessions);
+    // Part of it, then nothing more.
+    let head = format!(
+        "PUT /import_raw_vdi?vdi={vdi} HTTP/1.1\r\nCookie: session_id={session}\r\nContent-Length: 1000\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(pool.addr()).await.expect("connects");
+    stream
+        .write_all(&[head.as_bytes(), b"half"].concat())
+        .await
+        .expect("sent");
+    stream.shutdown().await.expect("half closed");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let record = ended(&mut client, &task_of(&answer)).await;
+    assert_eq!(record["error_info"], json!(["IMPORT_ERROR_PREMATURE_EOF"]));
+}
+
+/// A halted guest with two written disks.
+async fn guest(pool: &SimPool, client: &mut Client) -> (String, Vec<(String, Vec<u8>)>) {
+    let vm = vm_in(pool, "Halted");
+    let vbds = pool.read(|db| db.members("VM", &vm, "VBDs"));
+    pool.write(|db| {
+        for vbd in vbds {
+            db.destroy("VBD", &vbd);
+        }
+    });
+    let mut disks = Vec::new();
+    for (at, size) in [(0, 4_u64 << 20), (1, 8 << 20)] {
+        let vdi = disk(pool, client, size).await;
+        let device = at.to_string();
+        let record = json!({ "VM": vm, "VDI": vdi, "userdevice": device, "bootable": at == 0, "mode": "RW",
+            "type": "Disk", "unpluggable": true, "empty": false, "other_config": { "owner": "" },
+            "qos_algorithm_type": "", "qos_algorithm_params": {} });
+        client.ok("VBD.create", json!([record])).await;
+        let mut bytes = pattern(100_000 + at as usize, at);
+        bytes.resize(size as usize, 0);
+        bytes[2_500_000..2_500_010].fill(at as u8 + 1);
+        let session = client.session.clone();
+        put(pool, &session, &format!("/import_raw_vdi?vdi={vdi}"), &bytes).await;
+        disks.push((device, bytes));
+    }
+    (vm, disks)
+}
+
+#[tokio::test]
+async fn an_exported_machine_is_imported_as_it_was() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let (vm, disks) = guest(&pool, &mut client).await;
+    let session = client.session.clone();
+    let (head, xva) = get(&pool, &session, &format!("/export?ref={vm}")).await;
+    assert!(
+        head.contains("application/octet-stream") && head.contains("export.xva"),
+        "{head}"
+    );
+    assert_eq!(ended(&mut client, &task_of(&head)).await["status"], "success");
+    assert_eq!(
+        client.ok("VM.get_current_operations", json!([vm])).await,
+        json!({})
+    );
+    // Zeros in the middle are not in the file.
+    assert!(
+        xva.starts_with(b"ova.xml\0") && xva.len() < 8 << 20,
+        "{}",
+        xva.len()
+    );
+    let other = pool_with(PoolConfig {
+        seed: 9,
+        ..PoolConfig::default()
+    })
+    .await;
+    let mut there = Client::login(&other).await;
+    let (head, _) = put(&other, &there.session.clone(), "/import", &xva).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let task = ended(&mut there, &task_of(&head)).await;
+    assert_eq!(task["error_info"], json!([]));
+    let made = task["result"]
+        .as_str()
+        .expect("text")
+        .split("OpaqueRef:")
+        .nth(1)
+        .expect("a VM")[..36]
+        .to_owned();
+    let made = format!("OpaqueRef:{made}");
+    let (old, new) = (
+        client.ok("VM.get_record", json!([vm])).await,
+        there.ok("VM.get_record", json!([made])).await,
+    );
+    for field in [
+        "name_label",
+        "name_description",
+        "memory_static_max",
+        "VCPUs_max",
+        "platform",
+        "HVM_boot_params",
+        "tags",
+    ] {
+        assert_eq!(old[field], new[field], "{field}");
+    }
+    assert_ne!(old["uuid"], new["uuid"]);
+    assert_eq!(
+        (&new["power_state"], &new["allowed_operations"]),
+        (&json!("Halted"), &old["allowed_operations"])
+    );
+    let macs = |pool: &SimPool, vm: &str| {
+        pool.read(|db| {
+            let vifs = db.members("VM", vm, "VIFs").into_iter();
+            vifs.map(|vif| (db.text("VIF", &vif, "device"), db.text("VIF", &vif, "MAC")))
+                .collect::<Vec<_>>()
+        })
+    };
+    let (before, after) = (macs(&pool, &vm), macs(&other, &made));
+    assert_eq!(before.len(), after.len());
+    assert!(
+        before
+            .iter()
+            .all(|(_, mac)| after.iter().all(|(_, new)| new != mac))
+    );
+    for (device, bytes) in &disks {
+        let vdi = other.read(|db| {
+            let mut vbds = db.members("VM", &made, "VBDs").into_iter();
+            let vbd = vbds
+                .find(|vbd| db.text("VBD", vbd, "userdevice") == *device)
+                .expect("a disk");
+            db.text("VBD", &vbd, "VDI")
+        });
+        let (_, read) = get(
+            &other,
+            &there.session.clone(),
+            &format!("/export_raw_vdi?vdi={vdi}"),
+        )
+        .await;
+        assert!(read == *bytes, "disk {device}");
+    }
+    assert!(
+        other
+            .read(|db| xapi_sim::consistency::contradictions(db, true))
+            .is_empty()
+    );
+    // Restored at home it is the same machine, and takes the place of the old one.
+    let (head, _) = put(&pool, &session, "/import?restore=true", &xva).await;
+    assert_eq!(ended(&mut client, &task_of(&head)).await["error_info"], json!([]));
+    assert!(!pool.read(|db| db.exists("VM", &vm)));
+    let restored = client.ok("VM.get_by_uuid", json!([old["uuid"]])).await;
+    let restored = restored.as_str().expect("a reference");
+    assert_eq!(macs(&pool, restored), before);
+    client.ok("VM.start", json!([restored, false, false])).await;
+    assert_eq!(
+        client.ok("VM.get_power_state", json!([restored])).await,
+        "Running"
+    );
+    let (head, _) = get(&pool, &session, &format!("/export?ref={restored}")).await;
+    assert!(head.starts_with("HTTP/1.1 500"), "{head}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_leaves_nothing_behind() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let (vm, _) = guest(&pool, &mut client).await;
+    let session = client.session.clone();
+    let (_, xva) = get(&pool, &session, &format!("/export?ref={vm}")).await;
+    let count = || pool.read(|db| ["VM", "VBD", "VDI", "VIF"].map(|class| db.count(class)));
+    let before = count();
+    // Where the files of the disks begin.
+    let is_header =
+        |at: &usize| xva[*at..].starts_with(b"Ref:") && xva.get(at + 257..at + 262) == Some(b"ustar");
+    let pieces: Vec<usize> = (0..xva.len()).step_by(512).filter(is_header).collect();
+    assert!(pieces.len() >= 8, "{pieces:?}");
+    let mut damaged = xva.clone();
+    damaged[pieces[0] + 512 + 77] ^= 0xff;
+    let mut cases = vec![(damaged, "IMPORT_ERROR_SOME_CHECKSUMS_FAILED")];
+    cases.push((xva[..pieces[2] + 600].to_vec(), "IMPORT_ERROR_PREMATURE_EOF"));
+    cases.push((xva[..pieces[0]].to_vec(), "IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND"));
+    cases.push((xva[pieces[0]..].to_vec(), "IMPORT_ERROR_UNEXPECTED_FILE"));
+    cases.push((b"no tar at all".repeat(100), "IMPORT_ERROR"));
+    for (body, code) in cases {
+        let (head, _) = put(&pool, &session, "/import", &body).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(task["error_info"][0], code, "{task}");
+        assert_eq!(count(), before, "{code}");
+    }
+    let chunked =
+        format!("PUT /import HTTP/1.1\r\nCookie: session_id={session}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let (head, _) = exchange(&pool, &chunked, b"").await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    pool.write(|db| {
+        let pool = db.pool();
+        db.set("pool", &pool, "default_SR", Value::null())
+    });
+    let (head, _) = put(&pool, &session, "/import", &xva).await;
+    assert!(head.starts_with("HTTP/1.1 500"), "{head}");
+}
+
+#[tokio::test]
+async fn a_console_draws_and_answers_keys() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let vm = vm_in(&pool, "Running");
+    let console = client.ok("VM.get_consoles", json!([vm])).await[0].clone();
+    let location = client.ok("console.get_location", json!([console])).await;
+    let path = location
+        .as_str()
+        .and_then(|url| url.find("/console").map(|at| url[at..].to_owned()))
+        .expect("a path");
+    let session = client.session.clone();
+    let head = format!("CONNECT {path} HTTP/1.0\r\nCookie: session_id={session}\r\n\r\n");
+    let mut stream = TcpStream::connect(pool.addr()).await.expect("connects");
+    let talk = async {
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut byte = [0];
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).await.expect("a head");
+            answer.push(byte[0]);
+        }
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        let mut version = [0; 12];
+        stream.read_exact(&mut version).await.expect("a version");
+        assert_eq!(&version, b"RFB 003.008\n");
+        stream.write_all(&version).await.expect("sent");
+        let mut security = [0; 2];
+        stream.read_exact(&mut security).await.expect("kinds of security");
+        assert_eq!(security, [1, 1]);
+        stream.write_all(&[1]).await.expect("sent");
+        let mut hello = [0; 4 + 24];
+        stream.write_all(&[1]).await.expect("sent");
+        stream.read_exact(&mut hello).await.expect("a screen");
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte))
+        };
+        let (width, height) = (number(&hello[4..6]), number(&hello[6..8]));
+        let mut name = vec![0; number(&hello[24..28])];
+        stream.read_exact(&mut name).await.expect("a name");
+        assert_eq!(
+            json!(String::from_utf8_lossy(&name)),
+            client.ok("VM.get_name_label", json!([vm])).await
+        );
+        let mut screens = Vec::new();
+        for keys in 0..2 {
+            if keys > 0 {
+                // An update that waits for a change, then a key.
+                stream
+                    .write_all(&[3, 1, 0, 0, 0, 0, 2, 128, 1, 144])
+                    .await
+                    .expect("sent");
+                stream.write_all(&[4, 1, 0, 0, 0, 0, 0, 65]).await.expect("sent");
+            } else {
+                stream
+                    .write_all(&[3, 0, 0, 0, 0, 0, 2, 128, 1, 144])
+                    .await
+                    .expect("sent");
+            }
+            let mut update = vec![0; 4 + 12 + width * height * 4];
+            stream.read_exact(&mut update).await.expect("an update");
+            assert_eq!(update[..4], [0, 0, 0, 1]);
+            screens.push(update.split_off(16));
+        }
+        assert!(screens[0] != screens[1], "a key shows");
+    };
+    tokio::time::timeout(DEADLINE, talk).await.expect("in time");
+    // Of a halted guest there is none.
+    let uuid = pool.read(|db| db.text("VM", &vm_in_text(db), "uuid"));
+    let head = format!("CONNECT /console?uuid={uuid} HTTP/1.0\r\nCookie: session_id={session}\r\n\r\n");
+    let (head, _) = exchange(&pool, &head, &[]).await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+}
+
+fn vm_in_text(db: &xapi_sim::Db) -> String {
+    let halted = db
+        .refs("VM")
+        .into_iter()
+        .find(|vm| db.text("VM", vm, "power_state") == "Halted");
+    halted.expect("a halted VM").to_string()
+}
