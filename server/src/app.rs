@@ -85,6 +85,13 @@ impl App {
         let store = Store::open(backend, &secrets).await?;
         let audit = Audit::open(&config.data_dir)
             .with_context(|| format!("the audit log in {}", config.data_dir.display()))?;
+        let unreadable = store.unreadable_secrets(&secrets).await?;
+        if !unreadable.is_empty() {
+            tracing::error!(
+                records = unreadable.join(" "),
+                "secrets were sealed with another key file: bring it back, or enter them again"
+            );
+        }
         let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let access = Access::open(store.clone(), inventory.clone()).await?;

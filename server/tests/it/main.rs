@@ -11,6 +11,7 @@ mod people;
 mod program;
 mod protocol;
 mod proxies;
+mod redis;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 mod retries;
