@@ -3,11 +3,11 @@
 use crate::{
     access::Access,
     auth::Accounts,
-    config::Config,
+    config::{Config, RedisSettings},
     http::downloads::Downloads,
     inventory,
     limits::Limits,
-    persist::{Backend, Store, embedded::Embedded, secrets::Secrets},
+    persist::{self, Backend, Store, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
 };
@@ -15,7 +15,6 @@ use anyhow::Context as _;
 use app::rpc::{ErrorCode, RpcError};
 use bytes::Bytes;
 use std::{
-    path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
 };
@@ -34,6 +33,7 @@ impl AsRef<[u8]> for Whole {
 pub struct App {
     pub config: Config,
     pub limits: Limits,
+    pub store: Store,
     pub accounts: Accounts,
     pub inventory: Arc<inventory::Store>,
     pub pools: Pools,
@@ -62,10 +62,12 @@ pub struct FirstAdmin {
 impl App {
     /// Opens what is kept in the data directory; starts nothing.
     pub async fn build(config: Config) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
-        make_folder(&config.data_dir)
-            .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
-        let backend = Embedded::open(&config.data_dir.join("xo.redb"))?;
-        Self::with_backend(config, Limits::default(), Arc::new(backend)).await
+        let backend = persist::backend(&config.data_dir, &place(&config.redis)).await?;
+        let limits = Limits {
+            pace: config.pool_pace,
+            ..Limits::default()
+        };
+        Self::with_backend(config, limits, backend).await
     }
 
     /// As [`App::build`], on a store and within limits of the caller's choice.
@@ -76,9 +78,10 @@ impl App {
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
         let store = Store::open(backend, &secrets).await?;
-        let accounts = Accounts::open(store.clone(), limits.tokens).await?;
+        let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
-        let pools = Pools::open(store, secrets, inventory.clone(), limits.silence).await?;
+        let access = Access::open(store.clone(), inventory.clone()).await?;
+        let pools = Pools::open(store.clone(), secrets, inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
             register_first_servers(&pools, &config.first_servers).await?;
@@ -88,10 +91,11 @@ impl App {
         let app = Arc::new(Self {
             config,
             limits,
+            store,
             accounts,
             inventory,
             pools,
-            access: Access,
+            access,
             feed,
             connections: Connections::default(),
             registry: Registry::new(methods::all()),
@@ -168,20 +172,22 @@ impl App {
         self.pools.stop().await;
         self.tasks.close();
         self.tasks.wait().await;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the store was not closed well");
+        }
     }
 }
 
-/// Only we read a data directory that we make. One that is there stays as it is: it may be somebody's home,
-/// and what we write into it is closed to others in any case.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    if folder.is_dir() {
-        return Ok(());
+/// Where the store is, when it is in Redis.
+pub fn place(settings: &RedisSettings) -> Place {
+    Place {
+        uri: settings.uri.clone(),
+        socket: settings.socket.clone(),
+        password: settings.password.clone(),
+        tls_ca: settings.tls_ca.clone(),
+        tls_certificate: settings.tls_certificate.clone(),
+        tls_key: settings.tls_key.clone(),
     }
-    if let Some(parent) = folder.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
 /// Makes the first administrator of an empty store. There is no well-known password.

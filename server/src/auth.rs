@@ -1,14 +1,24 @@
 //! Who is who: users, passwords, tokens, sign-in.
 
+mod otp;
 pub mod password;
+pub mod people;
 pub mod throttle;
 pub mod tokens;
 
-use crate::persist::{Change, Store, StoreError, records::UserRecord};
+use crate::persist::{
+    Store, StoreError,
+    records::{GroupRecord, UserRecord},
+    secrets::Secrets,
+};
 use app::rpc::methods::User;
 use rustc_hash::FxHashMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use throttle::{Checks, Throttle};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+use throttle::{Attempt, Checks, Throttle};
 use tokens::{Expiry, Tokens};
 
 /// How a sign-in ended, when it did not succeed.
@@ -20,6 +30,9 @@ pub enum SignInError {
     TooFast,
     #[error("empty password")]
     EmptyPassword,
+    /// The password is right, and a one-time password is wanted with it.
+    #[error("a one-time password is needed")]
+    OtpNeeded,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -34,91 +47,105 @@ pub struct SignedIn {
     pub token: Option<String>,
 }
 
-/// The accounts. Users are few and read at every call, so they are kept in memory beside the store.
+/// Stands in the preferences of a user with one-time passwords in place of their secret.
+const OTP_IS_SET: &str = "********";
+
+/// The accounts. People are few and read at every call, so they are kept in memory beside the store.
 pub struct Accounts {
     store: Store,
-    users: RwLock<FxHashMap<String, Arc<UserRecord>>>,
+    secrets: Secrets,
+    people: RwLock<People>,
+    /// One change of people at a time, in the store and in memory alike.
+    writing: tokio::sync::Mutex<()>,
     pub tokens: Tokens,
     throttle: Throttle,
     checks: Checks,
+    /// The step of the last one-time password of a user, which must not be used again.
+    used_otps: Mutex<FxHashMap<String, u64>>,
+}
+
+#[derive(Default)]
+struct People {
+    users: FxHashMap<String, Arc<UserRecord>>,
+    groups: BTreeMap<String, Arc<GroupRecord>>,
 }
 
 impl Accounts {
     /// `most_tokens`: of one user.
-    pub async fn open(store: Store, most_tokens: usize) -> Result<Self, StoreError> {
-        let users = store
-            .list::<UserRecord>()
-            .await?
-            .into_iter()
-            .map(|(id, user)| (id, Arc::new(user)))
-            .collect();
+    pub async fn open(store: Store, secrets: Secrets, most_tokens: usize) -> Result<Self, StoreError> {
+        let users = store.list::<UserRecord>().await?.into_iter();
+        let groups = store.list::<GroupRecord>().await?.into_iter();
+        let people = People {
+            users: users.map(|(id, user)| (id, Arc::new(user))).collect(),
+            groups: groups.map(|(id, group)| (id, Arc::new(group))).collect(),
+        };
         let tokens = Tokens::open(store.clone(), most_tokens).await?;
         Ok(Self {
             store,
-            users: RwLock::new(users),
+            secrets,
+            people: RwLock::new(people),
+            writing: tokio::sync::Mutex::default(),
             tokens,
             throttle: Throttle::default(),
             checks: Checks::default(),
+            used_otps: Mutex::default(),
         })
     }
 
+    fn people(&self) -> RwLockReadGuard<'_, People> {
+        self.people.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn people_mut(&self) -> RwLockWriteGuard<'_, People> {
+        self.people.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.users
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        self.people().users.is_empty()
     }
 
     pub fn user(&self, id: &str) -> Option<Arc<UserRecord>> {
-        self.users
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.people().users.get(id).cloned()
     }
 
     fn by_email(&self, email: &str) -> Option<(String, Arc<UserRecord>)> {
-        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-        let found = users
+        let people = self.people();
+        // As Redis indexes of today's product: case does not count, in any script.
+        let email = email.to_lowercase();
+        let found = people
+            .users
             .iter()
-            .find(|(_, user)| user.email.eq_ignore_ascii_case(email));
+            .find(|(_, user)| user.email.to_lowercase() == email);
         found.map(|(id, user)| (id.clone(), user.clone()))
     }
 
     pub fn public(&self, id: &str) -> Option<User> {
         let user = self.user(id)?;
+        let mut preferences = user.preferences.clone();
+        if user.sealed_otp.is_some() {
+            preferences.insert("otp".to_owned(), OTP_IS_SET.into());
+        }
+        let providers = user.auth_providers.iter();
         Some(User {
             id: id.to_owned(),
             email: user.email.clone(),
             groups: user.groups.clone(),
             permission: user.permission.clone(),
-            preferences: user.preferences.clone(),
+            preferences,
+            auth_providers: providers
+                .map(|(name, known)| (name.clone(), Value::from(known.clone())))
+                .collect(),
         })
     }
 
-    pub async fn create(&self, email: &str, password: &str, permission: &str) -> Result<String, StoreError> {
-        let id = uuid::Uuid::new_v4().to_string();
-        let user = UserRecord {
-            email: email.to_owned(),
-            password_hash: Some(password::hash(password.to_owned()).await?),
-            permission: permission.to_owned(),
-            ..UserRecord::default()
-        };
-        self.store.commit(vec![Change::put(&id, &user)]).await?;
-        self.users
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id.clone(), Arc::new(user));
-        Ok(id)
-    }
-
-    /// `address` is where it comes from: one address does not take everybody's turn.
-    pub async fn sign_in_with_password(
+    /// Whether this is the password of that name. `address` is where it comes from: one address does not take
+    /// everybody's turn.
+    async fn check_password(
         &self,
         email: &str,
         password: &str,
         address: &str,
-    ) -> Result<SignedIn, SignInError> {
+    ) -> Result<(String, Arc<UserRecord>, Attempt), SignInError> {
         if password.is_empty() {
             return Err(SignInError::EmptyPassword);
         }
@@ -132,19 +159,89 @@ impl Accounts {
             return Err(SignInError::TooFast);
         };
         match found {
-            Some((user_id, _)) if matches => {
-                attempt.succeeded();
-                Ok(SignedIn {
-                    user_id,
-                    expires: None,
-                    token: None,
-                })
-            }
+            Some((user_id, user)) if matches => Ok((user_id, user, attempt)),
             _ => {
                 attempt.failed();
                 Err(SignInError::InvalidCredentials)
             }
         }
+    }
+
+    pub async fn sign_in_with_password(
+        &self,
+        email: &str,
+        password: &str,
+        otp: Option<&str>,
+        address: &str,
+    ) -> Result<SignedIn, SignInError> {
+        let (user_id, user, attempt) = self.check_password(email, password, address).await?;
+        if let Some(sealed) = &user.sealed_otp {
+            let Some(code) = otp.filter(|code| !code.trim().is_empty()) else {
+                attempt.succeeded();
+                return Err(SignInError::OtpNeeded);
+            };
+            if !self.is_fresh_otp(&user_id, sealed, code) {
+                attempt.failed();
+                return Err(SignInError::InvalidCredentials);
+            }
+        }
+        attempt.succeeded();
+        self.renew_hash(&user_id, &user, password).await;
+        Ok(SignedIn {
+            user_id,
+            expires: None,
+            token: None,
+        })
+    }
+
+    /// A one-time password that is right and was not used before.
+    fn is_fresh_otp(&self, user_id: &str, sealed: &str, code: &str) -> bool {
+        let Some(secret) = self.secrets.unseal(sealed) else {
+            tracing::error!(
+                user = user_id,
+                "the secret of the one-time passwords cannot be read with this key"
+            );
+            return false;
+        };
+        let now = u64::try_from(tokens::now_ms()).unwrap_or_default() / 1000;
+        let Some(step) = otp::step(&secret, code, now) else {
+            return false;
+        };
+        let mut used = self.used_otps.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = used.entry(user_id.to_owned()).or_default();
+        let is_fresh = step > *last;
+        *last = step.max(*last);
+        is_fresh
+    }
+
+    /// Replaces a hash of yore by one of ours, now that the password is known. The sign-in does not depend on
+    /// it, and a password that was changed meanwhile stays changed.
+    async fn renew_hash(&self, id: &str, user: &UserRecord, password: &str) {
+        let Some(old) = user
+            .password_hash
+            .as_deref()
+            .filter(|hash| !password::is_current(hash))
+        else {
+            return;
+        };
+        let renewed = async {
+            let hash = password::hash(password.to_owned()).await?;
+            self.replace_hash(id, old, hash).await
+        };
+        if let Err(error) = renewed.await {
+            tracing::warn!(user = id, %error, "the password's hash could not be renewed");
+        }
+    }
+
+    async fn replace_hash(&self, id: &str, old: &str, hash: String) -> Result<(), StoreError> {
+        let _turn = self.writing.lock().await;
+        let same = |user: &Arc<UserRecord>| user.password_hash.as_deref() == Some(old);
+        let Some(user) = self.user(id).filter(same) else {
+            return Ok(());
+        };
+        let mut user = UserRecord::clone(&user);
+        user.password_hash = Some(hash);
+        self.write_users(Vec::new(), [(id.to_owned(), user)]).await
     }
 
     /// `address` is noted as the token's last use.

@@ -1,12 +1,14 @@
 //! What an operator can set. Command line wins over environment, environment over the file, the file over
 //! the defaults. `docs/configuration.md` is checked against [`SETTINGS`].
 
+use crate::limits::Pace;
 use anyhow::Context as _;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A setting, as the documentation must show it.
@@ -23,6 +25,11 @@ pub const SETTINGS: &[Setting] = &[
         key: "listen",
         variable: "XO_LISTEN",
         default: "127.0.0.1:8080",
+    },
+    Setting {
+        key: "tcp_listen",
+        variable: "XO_TCP_LISTEN",
+        default: "none",
     },
     Setting {
         key: "data_dir",
@@ -50,6 +57,51 @@ pub const SETTINGS: &[Setting] = &[
         default: "none",
     },
     Setting {
+        key: "pool_poll",
+        variable: "XO_POOL_POLL",
+        default: "5",
+    },
+    Setting {
+        key: "pool_retry",
+        variable: "XO_POOL_RETRY",
+        default: "6",
+    },
+    Setting {
+        key: "pool_silence",
+        variable: "XO_POOL_SILENCE",
+        default: "300",
+    },
+    Setting {
+        key: "redis.uri",
+        variable: "XO_REDIS_URI",
+        default: "none",
+    },
+    Setting {
+        key: "redis.socket",
+        variable: "XO_REDIS_SOCKET",
+        default: "none",
+    },
+    Setting {
+        key: "redis.password",
+        variable: "XO_REDIS_PASSWORD",
+        default: "none",
+    },
+    Setting {
+        key: "redis.tls_ca",
+        variable: "XO_REDIS_TLS_CA",
+        default: "the system's",
+    },
+    Setting {
+        key: "redis.tls_certificate",
+        variable: "XO_REDIS_TLS_CERTIFICATE",
+        default: "none",
+    },
+    Setting {
+        key: "redis.tls_key",
+        variable: "XO_REDIS_TLS_KEY",
+        default: "none",
+    },
+    Setting {
         key: "site_dir",
         variable: "XO_SITE_DIR",
         default: "the one built into the program",
@@ -69,13 +121,18 @@ pub const SETTINGS: &[Setting] = &[
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// JSON-RPC over TCP, line by line.
+    pub tcp_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
+    /// In place of the embedded store, when an address is set.
+    pub redis: RedisSettings,
     pub admin_email: String,
     pub admin_password: Option<String>,
     /// `[https://]user:password@host` of pools that the first start registers.
     pub first_servers: Vec<String>,
     /// Reverse proxies that are believed what they say of their clients, besides those on this machine.
     pub trusted_proxies: Vec<IpNet>,
+    pub pool_pace: Pace,
     /// Where the built web client is, when it is not inside the program.
     pub site_dir: Option<PathBuf>,
     pub log: String,
@@ -97,9 +154,15 @@ pub struct Settings {
     /// Address and port to listen on
     #[arg(long, env = "XO_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address and port for JSON-RPC over TCP, one document per line; a loopback address: passwords are in clear
+    #[arg(long, env = "XO_TCP_LISTEN", value_name = "ADDR:PORT", value_parser = loopback)]
+    #[serde(deserialize_with = "loopback_address")]
+    pub tcp_listen: Option<SocketAddr>,
     /// Folder of the store and the key file; made if it is not there
     #[arg(long, env = "XO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub redis: RedisSettings,
     /// Name of the administrator that the first start makes
     #[arg(long, env = "XO_ADMIN_EMAIL", value_name = "EMAIL")]
     pub admin_email: Option<String>,
@@ -115,6 +178,18 @@ pub struct Settings {
     #[arg(long, env = "XO_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',', value_parser = network)]
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Option<Vec<IpNet>>,
+    /// A pool without news is asked again after so many seconds
+    #[arg(long, env = "XO_POOL_POLL", value_name = "SECONDS", value_parser = seconds)]
+    #[serde(deserialize_with = "number_of_seconds")]
+    pub pool_poll: Option<Duration>,
+    /// Longest wait between two attempts to reach a pool, in seconds
+    #[arg(long, env = "XO_POOL_RETRY", value_name = "SECONDS", value_parser = seconds)]
+    #[serde(deserialize_with = "number_of_seconds")]
+    pub pool_retry: Option<Duration>,
+    /// After so many seconds of silence the objects of a pool are withdrawn until it speaks again
+    #[arg(long, env = "XO_POOL_SILENCE", value_name = "SECONDS", value_parser = seconds)]
+    #[serde(deserialize_with = "number_of_seconds")]
+    pub pool_silence: Option<Duration>,
     /// Folder of the built web client, in place of the one inside the program
     #[arg(long, env = "XO_SITE_DIR", value_name = "DIR")]
     pub site_dir: Option<PathBuf>,
@@ -124,6 +199,76 @@ pub struct Settings {
     /// How it is logged
     #[arg(long, env = "XO_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// A Redis that keeps the store.
+#[derive(Clone, Default, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisSettings {
+    /// Keep the store in Redis: redis[s]://[user@]host[:port][/database]. A password belongs into the
+    /// variable (XO_REDIS_URI, XO_REDIS_PASSWORD) or the file: a command line is seen by everybody
+    #[arg(id = "redis_uri", long = "redis-uri", value_name = "URI")]
+    pub uri: Option<String>,
+    /// The same, over the unix socket of a Redis on this machine
+    #[arg(
+        id = "redis_socket",
+        long = "redis-socket",
+        env = "XO_REDIS_SOCKET",
+        value_name = "PATH"
+    )]
+    pub socket: Option<PathBuf>,
+    #[arg(skip)]
+    pub password: Option<String>,
+    /// Certificates (PEM) that Redis is trusted by, in place of the system's
+    #[arg(
+        id = "redis_tls_ca",
+        long = "redis-tls-ca",
+        env = "XO_REDIS_TLS_CA",
+        value_name = "FILE"
+    )]
+    pub tls_ca: Option<PathBuf>,
+    /// Our own certificate (PEM), for a Redis that asks for one
+    #[arg(
+        id = "redis_tls_certificate",
+        long = "redis-tls-certificate",
+        env = "XO_REDIS_TLS_CERTIFICATE",
+        value_name = "FILE"
+    )]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(
+        id = "redis_tls_key",
+        long = "redis-tls-key",
+        env = "XO_REDIS_TLS_KEY",
+        value_name = "FILE"
+    )]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Without passwords.
+impl std::fmt::Debug for RedisSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let set = self.uri.is_some() || self.socket.is_some();
+        write!(formatter, "RedisSettings {{ set: {set}, .. }}")
+    }
+}
+
+impl RedisSettings {
+    /// An address is taken as a whole: a socket on the command line is not one beside the URI of the file.
+    fn or(self, other: Self) -> Self {
+        let (uri, socket) = match (self.uri, self.socket) {
+            (None, None) => (other.uri, other.socket),
+            own => own,
+        };
+        Self {
+            uri,
+            socket,
+            password: self.password.or(other.password),
+            tls_ca: self.tls_ca.or(other.tls_ca),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+        }
+    }
 }
 
 /// `10.1.2.0/24`, or one address.
@@ -140,6 +285,33 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpN
     read.collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err("not a loopback address: passwords would travel in clear".to_owned()),
+        Err(_) => Err(format!("{text:?} is not ADDRESS:PORT")),
+    }
+}
+
+fn loopback_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    loopback(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// A time that is worth waiting for.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok();
+    number
+        .filter(|seconds| (0.001..=86_400.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| format!("{text:?} is not a number of seconds between 0.001 and 86400"))
+}
+
+fn number_of_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    seconds(&number.to_string()).map(Some).map_err(D::Error::custom)
+}
+
 impl Settings {
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let text =
@@ -151,11 +323,16 @@ impl Settings {
     pub fn or(self, other: Self) -> Self {
         Self {
             listen: self.listen.or(other.listen),
+            tcp_listen: self.tcp_listen.or(other.tcp_listen),
             data_dir: self.data_dir.or(other.data_dir),
+            redis: self.redis.or(other.redis),
             admin_email: self.admin_email.or(other.admin_email),
             admin_password: self.admin_password.or(other.admin_password),
             first_servers: self.first_servers.or(other.first_servers),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            pool_poll: self.pool_poll.or(other.pool_poll),
+            pool_retry: self.pool_retry.or(other.pool_retry),
+            pool_silence: self.pool_silence.or(other.pool_silence),
             site_dir: self.site_dir.or(other.site_dir),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -163,11 +340,21 @@ impl Settings {
     }
 
     pub fn into_config(self) -> Config {
+        let pace = Pace::default();
+        let poll = self.pool_poll.unwrap_or(pace.poll);
         Config {
+            pool_pace: Pace {
+                poll,
+                longest_wait: self.pool_retry.unwrap_or(pace.longest_wait),
+                // A pool at rest is heard once in a poll: less than a few of them would take that for silence.
+                silence: self.pool_silence.unwrap_or(pace.silence).max(poll * 3),
+            },
             listen: self
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            tcp_listen: self.tcp_listen,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
+            redis: self.redis,
             // Nobody could sign in without a name.
             admin_email: self
                 .admin_email
@@ -234,6 +421,20 @@ mod tests {
         let proxies: Settings = toml::from_str("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").expect("valid");
         assert_eq!(proxies.into_config().trusted_proxies.len(), 2);
         toml::from_str::<Settings>("trusted_proxies = [\"proxy\"]").expect_err("no address");
+        toml::from_str::<Settings>("tcp_listen = \"[::1]:4000\"").expect("a loopback address");
+        toml::from_str::<Settings>("tcp_listen = \"0.0.0.0:4000\"").expect_err("anybody's");
+        let hasty: Settings = toml::from_str("pool_poll = 2\npool_silence = 0.5").expect("valid");
+        assert_eq!(hasty.into_config().pool_pace.silence, Duration::from_secs(6));
+        for bad in ["0", "-1", "nan", "1e9"] {
+            toml::from_str::<Settings>(&format!("pool_retry = {bad}")).expect_err(bad);
+        }
+        let file: Settings = toml::from_str("[redis]\nuri = \"redis://:s3cret@db\"").expect("valid");
+        let mut line = Settings::default();
+        line.redis.socket = Some("/run/redis.sock".into());
+        let config = line.or(file).into_config();
+        assert!(config.redis.uri.is_none() && config.redis.socket.is_some());
+        let error = toml::from_str::<Settings>("redis.url = \"x\"").expect_err("a typing error");
+        assert!(error.to_string().contains("url"), "{error}");
         let error = toml::from_str::<Settings>("lisen = \"x\"").expect_err("a typing error");
         assert!(error.to_string().contains("lisen"), "{error}");
     }

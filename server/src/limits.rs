@@ -5,9 +5,7 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// After this silence the objects of a pool are withdrawn until it speaks again. A pool without news
-    /// answers a poll every 30 s: anything shorter than that takes rest for silence.
-    pub silence: Duration,
+    pub pace: Pace,
     /// A form that does not arrive in that time is not waited for.
     pub form_time: Duration,
     /// Who has not signed in by then loses the socket to somebody who may.
@@ -22,10 +20,32 @@ pub struct Limits {
     pub token_sweep: Duration,
 }
 
-impl Default for Limits {
+/// How patient a link to a pool is.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// After this silence the objects of a pool are withdrawn until it speaks again. Anything shorter than a
+    /// few polls takes rest for silence.
+    pub silence: Duration,
+    /// A pool without news is asked again after that time.
+    pub poll: Duration,
+    /// Between two attempts to connect, when the ones before have failed too.
+    pub longest_wait: Duration,
+}
+
+impl Default for Pace {
     fn default() -> Self {
         Self {
             silence: Duration::from_secs(5 * 60),
+            poll: xapi::watch::POLL,
+            longest_wait: Duration::from_secs(6),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pace: Pace::default(),
             form_time: Duration::from_secs(15),
             sign_in_time: Duration::from_secs(60),
             strangers: 100,

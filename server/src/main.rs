@@ -6,6 +6,8 @@ use server::{
     app::App,
     config::{Config, LogFormat, Settings},
     http,
+    persist::redis::has_password,
+    rpc,
 };
 use std::{env::VarError, path::PathBuf, time::Duration};
 use tokio::{
@@ -49,6 +51,17 @@ struct Serve {
 impl Serve {
     fn into_config(self) -> anyhow::Result<Config> {
         let mut settings = self.settings;
+        if settings.redis.uri.as_deref().is_some_and(has_password) {
+            anyhow::bail!(
+                "--redis-uri holds a password, and a command line is seen by everybody: \
+                 give it as XO_REDIS_PASSWORD or XO_REDIS_URI, or in the file"
+            );
+        }
+        // An empty variable says nothing; a socket on the command line is an address by itself.
+        if settings.redis.uri.is_none() && settings.redis.socket.is_none() {
+            settings.redis.uri = variable("XO_REDIS_URI")?;
+        }
+        settings.redis.password = variable("XO_REDIS_PASSWORD")?;
         settings.admin_password = variable("XO_ADMIN_PASSWORD")?;
         let servers = variable("XO_FIRST_SERVERS")?;
         settings.first_servers = servers.map(|servers| servers.split(',').map(str::to_owned).collect());
@@ -116,8 +129,21 @@ async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let lines = match config.tcp_listen {
+        Some(at) => {
+            let listener = TcpListener::bind(at).await;
+            Some(listener.with_context(|| format!("cannot listen on {at}"))?)
+        }
+        None => None,
+    };
     let (app, first_admin) = App::build(config).await?;
     println!("Xen Orchestra is at http://{address}/");
+    if let Some(lines) = &lines {
+        println!(
+            "JSON-RPC, a document per line, is at tcp://{}",
+            lines.local_addr()?
+        );
+    }
     if let Some(admin) = first_admin {
         match admin.generated_password {
             Some(password) => println!(
@@ -133,6 +159,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     allocator::return_memory()?;
     app.start();
     let serving = tokio::spawn(http::serve::serve(app.clone(), listener));
+    let speaking = lines.map(|listener| tokio::spawn(rpc::lines::serve(app.clone(), listener)));
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -150,6 +177,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     });
     app.stop().await;
     serving.await?;
+    if let Some(speaking) = speaking {
+        speaking.await?;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -6,16 +6,20 @@
 pub mod embedded;
 pub mod memory;
 mod migrations;
+mod murmur;
 pub mod records;
+pub mod redis;
 pub mod secrets;
 
 use serde::{Serialize, de::DeserializeOwned};
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Layout of the records. A store of a later version is not touched; an earlier one is migrated.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
+/// Bytes of one change of the store: Redis holds it three times while it is made.
+pub const MAX_COMMIT: usize = 64 << 20;
 const META: &str = "meta";
 const SCHEMA: &str = "schema";
 /// There while values that a migration replaced may still be read in the backend's free space.
@@ -30,12 +34,61 @@ pub enum StoreError {
         "the store was written by a later version (schema {found}, this program knows up to {SCHEMA_VERSION})"
     )]
     TooNew { found: u32 },
+    /// It may be back soon; nothing was changed.
+    #[error("the store cannot be reached: {0}")]
+    Away(String),
+    #[error("the connection to the store was lost: whether the change was made is not known")]
+    Unknown,
+    /// What was acknowledged is no longer there. It is not taken for a new store: that is for a person to decide.
+    #[error(
+        "the store has lost data ({0}): bring the data back, or restart the server to go on with what is there"
+    )]
+    Lost(String),
+    #[error("the store is in use: {0}")]
+    InUse(String),
+    #[error("a change of {size} bytes is too large for the store: at most {MAX_COMMIT} are accepted")]
+    TooLarge { size: usize },
     #[error("record {id} of {collection} cannot be read")]
     Unreadable {
         collection: &'static str,
         id: String,
         source: serde_json::Error,
     },
+}
+
+impl StoreError {
+    /// The same, for somebody else who asks.
+    fn again(&self) -> Self {
+        match self {
+            Self::Unusable(text) => Self::Unusable(text.clone()),
+            Self::TooNew { found } => Self::TooNew { found: *found },
+            Self::Away(text) => Self::Away(text.clone()),
+            Self::Unknown => Self::Unknown,
+            Self::Lost(text) => Self::Lost(text.clone()),
+            Self::InUse(text) => Self::InUse(text.clone()),
+            Self::TooLarge { size } => Self::TooLarge { size: *size },
+            Self::Unreadable { .. } => Self::Unusable(self.to_string()),
+        }
+    }
+}
+
+/// Every collection that a store may hold.
+fn collections() -> impl ExactSizeIterator<Item = &'static str> + Clone {
+    let all = std::iter::once(&META).chain(records::COLLECTIONS);
+    let all: Vec<&'static str> = all.copied().collect();
+    all.into_iter()
+}
+
+/// How a store is doing, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub kind: &'static str,
+    /// Without passwords.
+    pub place: String,
+    /// Why it is of no use now.
+    pub problem: Option<String>,
+    /// What an operator should see to.
+    pub warnings: Vec<String>,
 }
 
 /// One change of one record; `None` removes it.
@@ -57,6 +110,10 @@ impl Change {
         }
     }
 
+    fn size(&self) -> usize {
+        self.id.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+
     pub fn remove<T: Record>(id: &str) -> Self {
         Self {
             collection: T::COLLECTION,
@@ -74,6 +131,47 @@ pub trait Backend: Send + Sync {
     fn commit(&self, changes: Vec<Change>) -> Pending<'_, ()>;
     /// Leaves no trace of what was replaced or removed before.
     fn scrub(&self) -> Pending<'_, ()>;
+    fn status(&self) -> Status;
+    /// Leaves it to the next one who comes. What is not closed is left, too, only later.
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The backend that an operator chose: Redis, or a file in the folder, which is made if it is not there.
+pub async fn backend(folder: &Path, place: &redis::Place) -> Result<Arc<dyn Backend>, StoreError> {
+    make_folder(folder).map_err(|error| {
+        StoreError::Unusable(format!(
+            "the data directory {} cannot be made: {error}",
+            folder.display()
+        ))
+    })?;
+    let file = folder.join("xo.redb");
+    if !place.is_set() {
+        return Ok(Arc::new(embedded::Embedded::open(&file)?));
+    }
+    if file.exists() {
+        tracing::warn!(
+            "{} is not used, since the store is in Redis: move it aside when nothing in it is needed",
+            file.display()
+        );
+    }
+    let (address, owner) = (redis::Address::new(place)?, redis::Owner::of(folder)?);
+    let waits = redis::Waits::default();
+    Ok(Arc::new(redis::Redis::open(address, owner, waits).await?))
+}
+
+/// Only we read a data directory that we make. One that is there stays as it is: it may be somebody's home,
+/// and what we write into it is closed to others in any case.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
 /// A kind of record.
@@ -151,7 +249,20 @@ impl Store {
     }
 
     pub async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let size = changes.iter().map(Change::size).sum();
+        if size > MAX_COMMIT {
+            return Err(StoreError::TooLarge { size });
+        }
         self.backend.commit(changes).await
+    }
+
+    pub fn status(&self) -> Status {
+        self.backend.status()
+    }
+
+    /// The last thing that is done with a store.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.backend.close().await
     }
 }
 

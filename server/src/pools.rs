@@ -9,6 +9,8 @@ mod connect;
 mod driver;
 mod failure;
 mod fingerprint;
+mod line;
+mod records;
 mod shown;
 
 pub use call::Pool;
@@ -17,6 +19,7 @@ pub use failure::LinkError;
 use crate::{
     auth::tokens::now_ms,
     inventory,
+    limits::Pace,
     persist::{Store, StoreError, records::ServerRecord, secrets::Secrets},
 };
 use app::{
@@ -31,7 +34,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -113,8 +115,7 @@ struct Shared {
     store: Store,
     secrets: Secrets,
     inventory: Arc<inventory::Store>,
-    /// See `Limits`.
-    silence: Duration,
+    pace: Pace,
     links: Mutex<BTreeMap<String, Link>>,
     /// Grows when a row of [`Pools::rows`] changed in more than its age.
     changed: watch::Sender<u64>,
@@ -186,13 +187,13 @@ impl Pools {
         store: Store,
         secrets: Secrets,
         inventory: Arc<inventory::Store>,
-        silence: Duration,
+        pace: Pace,
     ) -> Result<Self, StoreError> {
         let pools = Self {
             shared: Arc::new(Shared {
                 secrets,
                 inventory,
-                silence,
+                pace,
                 links: Mutex::default(),
                 changed: watch::Sender::new(0),
                 tracker: TaskTracker::new(),

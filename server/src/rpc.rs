@@ -1,10 +1,12 @@
 //! The JSON-RPC edge: methods, checks, and what is pushed to clients. Transports are below `transport`.
 
 pub mod connection;
+pub mod conversation;
 pub mod dispatch;
 pub mod error;
 pub mod feed;
 pub mod frame;
+pub mod lines;
 pub mod methods;
 pub mod registry;
 pub mod schema;

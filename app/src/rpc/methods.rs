@@ -126,6 +126,24 @@ pub struct User {
     pub permission: String,
     #[serde(default)]
     pub preferences: Map<String, Value>,
+    /// Who else vouches for the user, by name.
+    #[serde(default, rename = "authProviders", skip_serializing_if = "Map::is_empty")]
+    pub auth_providers: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    pub id: String,
+    pub name: String,
+    /// Ids of its members.
+    pub users: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_group_id: Option<String>,
+    #[serde(default)]
+    pub acl_role_ids: Vec<String>,
 }
 
 impl User {

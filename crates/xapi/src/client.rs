@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -22,9 +22,11 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 const MAX_ANSWER: usize = 512 << 20;
 /// Calls at a time on one pool; more wait (as today's product does).
 const CALLS_AT_A_TIME: usize = 20;
-/// A login or a short read; long operations give their own.
+/// A short read; long operations give their own.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A host that takes longer to let us in is not well, or not there; the attempt is repeated.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Pieces of a streamed answer that wait for their reader.
 const CHUNKS_WAITING: usize = 8;
@@ -131,6 +133,8 @@ pub struct Client {
     /// 0 unknown, 1 JSON-RPC, 2 XML-RPC.
     protocol: AtomicU8,
     session: ArcSwapOption<String>,
+    /// Logged out: a call that comes late must not open a session that nobody ends.
+    closed: AtomicBool,
     login: Mutex<()>,
     calls: Semaphore,
     seen: Seen,
@@ -157,6 +161,7 @@ impl Client {
             http,
             protocol: AtomicU8::new(0),
             session: ArcSwapOption::empty(),
+            closed: AtomicBool::new(false),
             login: Mutex::new(()),
             calls: Semaphore::new(CALLS_AT_A_TIME),
             seen,
@@ -201,12 +206,12 @@ impl Client {
             json!(self.endpoint.originator),
         ];
         let answer = match self
-            .send("session.login_with_password", &params, CALL_TIMEOUT)
+            .send("session.login_with_password", &params, LOGIN_TIMEOUT)
             .await
         {
             // The first releases knew neither version nor originator.
             Err(error) if error.is_fault("MESSAGE_PARAMETER_COUNT_MISMATCH") => {
-                self.send("session.login_with_password", &params[..2], CALL_TIMEOUT)
+                self.send("session.login_with_password", &params[..2], LOGIN_TIMEOUT)
                     .await?
             }
             other => other?,
@@ -216,8 +221,9 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the session, as well as that can be done in a few seconds.
+    /// Ends the session for good, as well as that can be done in a few seconds.
     pub async fn logout(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         if let Some(session) = self.session.swap(None) {
             let farewell = self
                 .send("session.logout", &[json!(*session)], Duration::from_secs(3))
@@ -298,7 +304,14 @@ impl Client {
         if let Some(current) = current.filter(|current| current != dead) {
             return Ok(current);
         }
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(CallError::NoSession);
+        }
         self.open_session().await?;
+        if self.closed.load(Ordering::SeqCst) {
+            // It came too late for the farewell.
+            Box::pin(self.logout()).await;
+        }
         self.session.load_full().ok_or(CallError::NoSession)
     }
 

@@ -21,8 +21,9 @@ use std::time::Duration;
 
 pub use crate::events::{Event, Operation};
 
-/// How long XAPI may keep a poll open without news; also how old "last heard" gets on an idle pool.
-const POLL: Duration = Duration::from_secs(30);
+/// How long XAPI may keep a poll open without news: how old "last heard" gets on an idle pool, and how long a
+/// deletion that was lost from the pool's history may go unnoticed.
+pub const POLL: Duration = Duration::from_secs(5);
 /// A doubt is confirmed by a short poll: counts and events of a busy pool may differ for a moment.
 const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
 /// The client waits this much longer than the server.
@@ -54,8 +55,9 @@ enum State {
 }
 
 /// The follower of one pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watch {
+    poll: Duration,
     state: State,
     /// Differences in count that a fresh listing could not remove: rows that XAPI counts but does not
     /// show. Only what deviates from these is a doubt.
@@ -64,6 +66,16 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Without news, polls last as long as `poll`.
+    pub fn new(poll: Duration) -> Self {
+        Self {
+            poll,
+            state: State::default(),
+            tolerated: FxHashMap::default(),
+            listed: false,
+        }
+    }
+
     /// Waits for news. An error leaves the state as it was: the next call asks for the same.
     pub async fn poll(&mut self, client: &Client) -> Result<Batch, CallError> {
         let (token, wait, limit) = match &self.state {
@@ -71,9 +83,10 @@ impl Watch {
             State::Following {
                 token,
                 doubted: false,
-            } => (token.as_str(), POLL, POLL + GRACE),
+            } => (token.as_str(), self.poll, self.poll + GRACE),
             State::Following { token, doubted: true } => {
-                (token.as_str(), CONFIRMATION_POLL, CONFIRMATION_POLL + GRACE)
+                let wait = CONFIRMATION_POLL.min(self.poll);
+                (token.as_str(), wait, wait + GRACE)
             }
         };
         let full = token.is_empty();

@@ -8,6 +8,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod lint;
+mod redis;
 mod running;
 mod setup;
 mod test;

@@ -1,7 +1,7 @@
 //! `test`: everything that must hold. Unit and integration tests, then the product in a browser.
 
 use crate::{
-    clients,
+    clients, redis,
     running::{self, Running},
     setup, web,
     workspace::{Workspace, run, step},
@@ -30,8 +30,9 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
         return clients::run_all(&workspace);
     }
     if !options.browser {
+        let redis = redis::server(&workspace)?;
         step("tests without a browser", || {
-            workspace.cargo(&["test", "--workspace", "--quiet"])
+            workspace.cargo_with(&["test", "--workspace", "--quiet"], &[(redis::VARIABLE, &redis)])
         })?;
         clients::run_all(&workspace)?;
     }

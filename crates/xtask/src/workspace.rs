@@ -32,10 +32,16 @@ impl Workspace {
     }
 
     pub fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.cargo_with(arguments, &[])
+    }
+
+    /// With more in the environment.
+    pub fn cargo_with(&self, arguments: &[&str], environment: &[(&str, &Path)]) -> anyhow::Result<()> {
         run(Command::new(env!("CARGO"))
             .args(arguments)
             .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", &self.target))
+            .env("CARGO_TARGET_DIR", &self.target)
+            .envs(environment.iter().copied()))
     }
 }
 

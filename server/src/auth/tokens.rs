@@ -67,6 +67,20 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// Held while tokens are read and changed by somebody else.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// What removes all tokens of a user; whoever asks holds the turn.
+    pub(super) async fn removals_of(&self, user_id: &str) -> Result<Vec<Change>, StoreError> {
+        let own = self.list(Some(user_id)).await?;
+        Ok(own
+            .iter()
+            .map(|(id, _)| Change::remove::<TokenRecord>(id))
+            .collect())
+    }
+
     /// Removes expired tokens from the store.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;

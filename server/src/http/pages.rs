@@ -63,7 +63,7 @@ pub async fn sign_in_local(
     };
     let user_id = match app
         .accounts
-        .sign_in_with_password(&form.username, &form.password, &peer.address.to_string())
+        .sign_in_with_password(&form.username, &form.password, None, &peer.address.to_string())
         .await
     {
         Ok(signed_in) => signed_in.user_id,
@@ -72,6 +72,10 @@ pub async fn sign_in_local(
                 SignInError::InvalidCredentials | SignInError::EmptyPassword => (
                     StatusCode::UNAUTHORIZED,
                     "The user name or the password is not right.",
+                ),
+                SignInError::OtpNeeded => (
+                    StatusCode::UNAUTHORIZED,
+                    "Enter the password together with a one-time code.",
                 ),
                 SignInError::TooFast => (
                     StatusCode::TOO_MANY_REQUESTS,

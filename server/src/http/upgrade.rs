@@ -37,7 +37,8 @@ pub async fn websocket(
     // A page of another site may open a socket, but not with this browser's sign-in.
     let same_origin = cookies::is_same_origin(request.headers());
     let cookie = cookies::get(request.headers(), cookies::TOKEN).filter(|_| same_origin);
-    let (connection, answers) = Connection::new(app.connections.next_id(), peer.address.to_string(), cookie);
+    let address = peer.address.to_string();
+    let (connection, answers) = Connection::new(app.connections.next_id(), address, cookie, true);
     // It has its place from now on: of a hundred that ask together, not all may find the last one free.
     if !app
         .connections

@@ -193,6 +193,24 @@ impl Store {
         }
     }
 
+    /// The next revision, with which no object changed: somebody may see other objects now.
+    pub fn bump(&self) {
+        let mut inner = self.write();
+        inner.revision += 1;
+        let revision = inner.revision;
+        drop(inner);
+        self.tell(revision);
+    }
+
+    /// Two pools may get here in another order than that of their changes.
+    fn tell(&self, revision: u64) {
+        self.revision.send_if_modified(|told| {
+            let newer = revision > *told;
+            *told = revision.max(*told);
+            newer
+        });
+    }
+
     /// Publishes what a pool's graph computed. Objects of equal bytes stay as they are.
     pub fn apply(&self, source: Source, pool: &Arc<str>, update: Update) {
         if update.put.is_empty() && update.removed.is_empty() {
@@ -213,7 +231,7 @@ impl Store {
         let after = inner.revision;
         drop(inner);
         if after != before {
-            self.revision.send_replace(after);
+            self.tell(after);
         }
     }
 }
@@ -407,7 +425,7 @@ mod tests {
         assert_eq!(&delta.changed[0].json[..], b"3");
         assert!(delta.gone.is_empty() && !delta.incomplete);
         store.apply(1, &pool, remove("a"));
-        assert_eq!(store.since(seen).gone, ["a".into()]);
+        assert_eq!(store.since(seen).gone, [Arc::<str>::from("a")]);
         store.apply(1, &pool, put("a", "4"));
         let delta = store.since(seen);
         assert!(

@@ -1,6 +1,6 @@
 //! The embedded store: one redb file, nothing to install. A commit is on disk when it is acknowledged.
 
-use super::{Backend, Change, Pending, StoreError};
+use super::{Backend, Change, Pending, Status, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -159,5 +159,13 @@ impl Backend for Embedded {
             };
             tokio::task::spawn_blocking(work).await.map_err(unusable)?
         })
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            kind: "embedded",
+            place: self.path.display().to_string(),
+            ..Status::default()
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A store that forgets: for tests and for trying things out.
 
-use super::{Backend, Change, Pending};
+use super::{Backend, Change, Pending, Status};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -48,5 +48,13 @@ impl Backend for Memory {
 
     fn scrub(&self) -> Pending<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            kind: "memory",
+            warnings: vec!["everything is lost when the server stops".to_owned()],
+            ..Status::default()
+        }
     }
 }

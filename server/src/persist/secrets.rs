@@ -18,6 +18,7 @@ use std::{
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
+#[derive(Clone)]
 pub struct Secrets {
     cipher: XChaCha20Poly1305,
 }

@@ -1,24 +1,24 @@
 //! A handle to one connected pool: read its records, call its XAPI.
 //!
-//! Long operations run as XAPI tasks, and are followed through the event stream like everything else. A
-//! call that got no answer is not a call that was refused: its outcome is unknown, and that is what is said.
+//! Long operations run as XAPI tasks, and are followed through the event stream like everything else. What a
+//! call does when its connection dies depends on what may have happened: what only reads, and what surely was
+//! not done, is asked again while the link is renewed; of anything else the outcome is unknown, and that is what
+//! is said, with the task to look at.
 
-use super::normal_fingerprint;
-use crate::inventory::{Graph, graph::Update};
+use super::{line::Line, records::Records};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::HashSet,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::time::Instant;
 use xapi::{
-    Cache, CallError, Change, Class, Client, Fault, OpaqueRef, Record,
-    records::{Certificate, Host, Pool as PoolRecord, Task, XapiRecord},
-    watch::Batch,
+    Cache, CallError, Class, Client, Fault, OpaqueRef, Record,
+    records::{Task, XapiRecord},
     wire::{Answer, xml_rpc},
 };
 
@@ -28,131 +28,61 @@ const TASK_KEPT: Duration = Duration::from_secs(60);
 const TASK_UNSEEN: Duration = Duration::from_secs(5);
 /// Longest operation that is waited for.
 const TASK_LIMIT: Duration = Duration::from_secs(6 * 3600);
-
-/// The records of a pool and what was computed from them.
-#[derive(Default)]
-pub(super) struct Records {
-    inner: RwLock<Inner>,
-    /// Grows with each batch, after its objects were published.
-    applied: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-pub(super) struct Inner {
-    pub(super) cache: Cache,
-    graph: Graph,
-}
-
-/// What one batch did.
-pub(super) struct Applied {
-    pub(super) update: Update,
-    pub(super) pool_id: Option<Arc<str>>,
-    /// The pool's own record was touched, or what tells its hosts apart.
-    pub(super) pool_changed: bool,
-}
-
-impl Records {
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn apply(&self, batch: Batch, essence_changed: fn(&Record, &Record) -> bool) -> Applied {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let Inner { cache, graph } = &mut *inner;
-        let changes = cache.apply(batch, essence_changed);
-        let update = graph.update(cache, &changes);
-        // A host that came or went; what else happens to hosts is too frequent to look each time.
-        let concerns_pool = |change: &Change| match change.class {
-            Class::Pool => true,
-            Class::Host => change.identity,
-            _ => false,
-        };
-        let pool_changed = changes.iter().any(concerns_pool);
-        Applied {
-            update,
-            pool_id: graph.pool_id().map(Arc::from),
-            pool_changed,
-        }
-    }
-
-    /// Forgets everything; returns the ids that were published.
-    pub(super) fn clear(&self) -> Vec<Arc<str>> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let published = inner.graph.published();
-        *inner = Inner::default();
-        published
-    }
-
-    /// Addresses of the pool's hosts, with the fingerprints of their certificates as far as it tells them.
-    pub(super) fn members(&self) -> BTreeMap<String, String> {
-        let inner = self.read();
-        let hosts = inner.cache.all::<Host>();
-        let mut members: BTreeMap<String, String> = hosts
-            .filter_map(|(_, host)| host.address.as_deref())
-            .filter(|address| !address.is_empty())
-            .map(|address| (address.to_owned(), String::new()))
-            .collect();
-        for (_, certificate) in inner.cache.all::<Certificate>() {
-            // Other types are for the hosts among themselves, or authorities.
-            if certificate.r#type.as_deref().is_some_and(|kind| kind != "host") {
-                continue;
-            }
-            let host = certificate.host.as_ref().and_then(|host| inner.cache.get(host));
-            let address = host.and_then(|host| host.address.as_deref());
-            let known = [&certificate.fingerprint_sha256, &certificate.fingerprint];
-            let told = known.into_iter().flatten().find(|text| !text.is_empty());
-            if let (Some(member), Some(told)) = (address.and_then(|address| members.get_mut(address)), told)
-                && let Ok(Some(fingerprint)) = normal_fingerprint(told)
-            {
-                *member = fingerprint;
-            }
-        }
-        members
-    }
-
-    pub(super) fn announce(&self) {
-        self.applied.send_modify(|count| *count += 1);
-    }
-
-    /// Name, description and master's id of the pool.
-    pub(super) fn pool_name(&self) -> (Option<String>, Option<String>, Option<String>) {
-        let inner = self.read();
-        let Some((_, pool)) = inner.cache.all::<PoolRecord>().next() else {
-            return (None, None, None);
-        };
-        let master = pool
-            .master
-            .as_ref()
-            .and_then(|master| inner.cache.get::<Host>(master));
-        let own = pool.name_label.as_deref().filter(|name| !name.is_empty());
-        let label = own.or_else(|| master?.name_label.as_deref());
-        let owned = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
-        (
-            owned(label),
-            owned(pool.name_description.as_deref()),
-            owned(master.and_then(|master| master.uuid())),
-        )
-    }
-}
+/// How long a call waits for a link that is being renewed.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// Tasks that are named when one of them may be what a lost call has started.
+const SUSPECTS: usize = 3;
 
 /// A connected pool.
 pub struct Pool {
-    client: Arc<Client>,
+    line: Arc<Line>,
     records: Arc<Records>,
     read_only: AtomicBool,
 }
 
+/// What a failed call may have done.
+enum Fate {
+    /// The host answered, or must not be asked.
+    Settled,
+    NotDone,
+    Unknown,
+}
+
+fn fate(error: &CallError) -> Fate {
+    match error {
+        CallError::Fault(fault)
+            if ["SESSION_INVALID", "HOST_IS_SLAVE", "HOST_STILL_BOOTING"].contains(&fault.code.as_str()) =>
+        {
+            Fate::NotDone
+        }
+        CallError::Fault(_) | CallError::Untrusted { .. } => Fate::Settled,
+        CallError::Transport { sent: false, .. } | CallError::NoSession => Fate::NotDone,
+        CallError::Transport { sent: true, .. } | CallError::Timeout(_) | CallError::Protocol(_) => {
+            Fate::Unknown
+        }
+    }
+}
+
+fn only_reads(method: &str) -> bool {
+    let message = method.split_once('.').map_or(method, |(_, message)| message);
+    message.starts_with("get_")
+}
+
 impl Pool {
-    pub(super) fn new(client: Arc<Client>, records: Arc<Records>, read_only: bool) -> Self {
+    pub(super) fn new(records: Arc<Records>) -> Self {
         Self {
-            client,
+            line: Arc::default(),
             records,
-            read_only: AtomicBool::new(read_only),
+            read_only: AtomicBool::new(true),
         }
     }
 
     pub(super) fn set_read_only(&self, read_only: bool) {
         self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_client(&self, client: Option<Arc<Client>>) {
+        self.line.set(client);
     }
 
     /// Reads records; keep it short, the driver waits.
@@ -163,14 +93,15 @@ impl Pool {
     /// A short call. Mutating ones are refused on a read-only link before they leave.
     pub async fn call(&self, method: &str, params: &[Value]) -> Result<Answer, CallError> {
         self.check_writable(method)?;
-        self.client.call(method, params).await
+        let error = match call(&self.line, method, params).await {
+            Err(error) if !only_reads(method) && matches!(fate(&error), Fate::Unknown) => error,
+            other => return other,
+        };
+        Err(unknown_outcome(method, &error.to_string(), []))
     }
 
     fn check_writable(&self, method: &str) -> Result<(), CallError> {
-        let reads = method
-            .split_once('.')
-            .is_some_and(|(_, name)| name.starts_with("get_"));
-        if self.read_only.load(Ordering::Relaxed) && !reads {
+        if self.read_only.load(Ordering::Relaxed) && !only_reads(method) {
             let reason = "the server is registered as read-only";
             return Err(Fault::new("READ_ONLY", [method, reason]).into());
         }
@@ -180,31 +111,63 @@ impl Pool {
     /// Runs an operation as a task and waits for its end. The result is the task's, as JSON.
     pub async fn run(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
         self.check_writable(method)?;
-        let task: String = match self.client.call(&format!("Async.{method}"), params).await {
+        let asynchronous = format!("Async.{method}");
+        let before: HashSet<OpaqueRef> = self.tasks_named(&asynchronous, |reference, _| reference);
+        let task: String = match call(&self.line, &asynchronous, params).await {
             Ok(answer) => answer.parse()?,
-            Err(error @ CallError::Transport { sent: true, .. } | error @ CallError::Timeout(_)) => {
-                return Err(unknown_outcome(method, &error.to_string()));
+            Err(error) if matches!(fate(&error), Fate::Unknown) => {
+                let suspects = self.tasks_since(&asynchronous, &before).await;
+                return Err(unknown_outcome(method, &error.to_string(), suspects));
             }
             Err(error) => return Err(error),
         };
         let outcome = match tokio::time::timeout(TASK_LIMIT, self.follow(method, &task)).await {
             Ok(outcome) => outcome,
-            Err(_) => return Err(unknown_outcome(method, &format!("task {task} has not ended"))),
+            Err(_) => return Err(unknown_outcome(method, "the task has not ended", [task])),
         };
-        let client = self.client.clone();
+        let line = self.line.clone();
         tokio::spawn(async move {
             tokio::time::sleep(TASK_KEPT).await;
             // Gone already, or the link is down: XAPI collects it itself after an hour.
-            if let Err(error) = client.call("task.destroy", &[json!(task)]).await {
+            if let Err(error) = call(&line, "task.destroy", &[json!(task)]).await {
                 tracing::debug!(%task, %error, "a finished task was not cleared away");
             }
         });
         outcome
     }
 
+    fn tasks_named<T, C: FromIterator<T>>(&self, name: &str, pick: impl Fn(OpaqueRef, &Task) -> T) -> C {
+        self.with_records(|cache| {
+            let tasks = cache.all::<Task>();
+            tasks
+                .filter(|(_, task)| task.name_label.as_deref() == Some(name))
+                .map(|(reference, task)| pick(reference.clone(), task))
+                .collect()
+        })
+    }
+
+    /// The uuids of tasks of that name that were not there before: one of them may be what a call has started
+    /// of which the answer was lost. Waits for the link to tell.
+    async fn tasks_since(&self, name: &str, before: &HashSet<OpaqueRef>) -> Vec<String> {
+        let until = Instant::now() + RENEWAL;
+        let mut applied = self.records.changes();
+        loop {
+            applied.mark_unchanged();
+            let found: Vec<Option<String>> = self.tasks_named(name, |reference, task| {
+                let uuid = task.uuid().map(str::to_owned);
+                uuid.filter(|_| !before.contains(&reference))
+            });
+            let found: Vec<String> = found.into_iter().flatten().take(SUSPECTS).collect();
+            let told = tokio::time::timeout_at(until, applied.changed());
+            if !found.is_empty() || told.await.is_err() {
+                return found;
+            }
+        }
+    }
+
     async fn follow(&self, method: &str, task: &str) -> Result<Value, CallError> {
         let reference = OpaqueRef::parse(task);
-        let mut applied = self.records.applied.subscribe();
+        let mut applied = self.records.changes();
         let mut seen = false;
         loop {
             applied.mark_unchanged();
@@ -216,12 +179,14 @@ impl Pool {
                 Some(Some(outcome)) => return outcome,
                 Some(None) => seen = true,
                 // It ended and was cleared away before we looked, or the pool was lost with it.
-                None if seen => return Err(unknown_outcome(method, &format!("task {task} is gone"))),
+                None if seen => {
+                    return Err(unknown_outcome(method, "the task is gone", [task.to_owned()]));
+                }
                 None => {}
             }
             let woken = tokio::time::timeout(TASK_UNSEEN, applied.changed()).await;
             if woken.is_err() && !seen {
-                let answer = self.client.call("task.get_record", &[json!(task)]).await;
+                let answer = call(&self.line, "task.get_record", &[json!(task)]).await;
                 let record = answer.and_then(|answer| {
                     let json = String::from_utf8_lossy(answer.json()).into_owned();
                     Record::parse(Class::Task, &json).map_err(|error| CallError::Protocol(error.to_string()))
@@ -232,7 +197,9 @@ impl Pool {
                             return outcome;
                         }
                     }
-                    Err(error) => return Err(unknown_outcome(method, &error.to_string())),
+                    Err(error) => {
+                        return Err(unknown_outcome(method, &error.to_string(), [task.to_owned()]));
+                    }
                 }
             }
         }
@@ -266,6 +233,29 @@ fn result_value(result: &str) -> Value {
         .unwrap_or_else(|| Value::from(result))
 }
 
-fn unknown_outcome(method: &str, reason: &str) -> CallError {
-    Fault::new("OUTCOME_UNKNOWN", [method, reason]).into()
+/// Calls on the client of the moment; again while that is safe and the link may come back.
+async fn call(line: &Line, method: &str, params: &[Value]) -> Result<Answer, CallError> {
+    let until = Instant::now() + RENEWAL;
+    loop {
+        let client = line.client(until).await?;
+        let error = match client.call(method, params).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let again = match fate(&error) {
+            Fate::Settled => false,
+            Fate::NotDone => true,
+            Fate::Unknown => only_reads(method),
+        };
+        if !again || Instant::now() >= until {
+            return Err(error);
+        }
+        tracing::debug!(method, %error, "asked again");
+        line.renewal(&client).await;
+    }
+}
+
+fn unknown_outcome(method: &str, reason: &str, tasks: impl IntoIterator<Item = String>) -> CallError {
+    let what = [method.to_owned(), reason.to_owned()];
+    Fault::new("OUTCOME_UNKNOWN", what.into_iter().chain(tasks)).into()
 }

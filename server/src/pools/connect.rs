@@ -1,17 +1,18 @@
 //! Logging in to the master of a pool, whichever of its hosts that is now.
 //!
-//! The registered host comes first: it is the master, or names the one that it follows. When it says nothing,
-//! the other hosts of the pool are asked, as they were known when the pool was heard last.
+//! The host that led the pool last comes first, then the registered one: each is the master, or names the one
+//! that it follows. When they say nothing, the other hosts of the pool are asked, as they were known when the
+//! pool was heard last.
 
 use super::{LinkError, Shared, fingerprint::FIRST_USE};
 use crate::persist::records::ServerRecord;
 use std::{collections::BTreeMap, sync::Arc};
-use xapi::{CallError, Client, Endpoint, tls::Trust};
+use xapi::{Client, Endpoint, tls::Trust};
 
 const ORIGINATOR: &str = "xen-orchestra";
 
-/// A client that has logged in.
-pub(super) async fn connect(shared: &Arc<Shared>, id: &str) -> Result<Client, LinkError> {
+/// A client that has logged in. `led` is the URL of the host that was the master last.
+pub(super) async fn connect(shared: &Arc<Shared>, id: &str, led: Option<&str>) -> Result<Client, LinkError> {
     let record = shared
         .links()
         .get(id)
@@ -21,9 +22,15 @@ pub(super) async fn connect(shared: &Arc<Shared>, id: &str) -> Result<Client, Li
     let mut search = Search {
         registered: endpoint(shared, id, record).await?,
         members: &members,
-        tried: Vec::new(),
+        failed: BTreeMap::new(),
     };
     let registered = search.registered.url.clone();
+    if let Some(led) = led.filter(|led| *led != registered) {
+        match search.log_in(led.to_owned()).await {
+            Ok(client) => return Ok(client),
+            Err(error) => tracing::debug!(server = %id, %led, %error, "the last master leads no more"),
+        }
+    }
     let error = match search.log_in(registered).await {
         Err(error @ (LinkError::Unreachable(_) | LinkError::Fault(_))) => error,
         other => return other,
@@ -44,41 +51,59 @@ struct Search<'a> {
     registered: Endpoint,
     /// Hosts of the pool, with the fingerprints of their certificates as the pool itself told them.
     members: &'a BTreeMap<String, String>,
-    tried: Vec<String>,
+    /// Hosts that were asked in vain.
+    failed: BTreeMap<String, LinkError>,
 }
 
 impl Search<'_> {
     /// Logs in to this host, or to the master that it names.
     async fn log_in(&mut self, mut url: String) -> Result<Client, LinkError> {
         // A supporter names its master; a second answer of that kind is a pool in trouble.
-        for hops_left in [1, 0] {
-            if self.tried.contains(&url) {
-                return Err(LinkError::Unreachable(format!("{url} was tried already")));
+        for _ in 0..2 {
+            if let Some(error) = self.failed.get(&url) {
+                return Err(error.clone());
             }
-            self.tried.push(url.clone());
-            let trust = self.trust(&url).ok_or_else(|| LinkError::Untrusted {
-                reason: format!(
-                    "this is not the master, and the certificate of {url} is not known: register that host"
-                ),
-                fingerprint: None,
-            })?;
-            let endpoint = Endpoint {
-                url: url.clone(),
-                trust,
-                ..self.registered.clone()
+            let error = match self.ask(&url).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
             };
-            let client = Client::new(endpoint).map_err(LinkError::from_call)?;
-            match client.login().await {
-                Ok(()) => return Ok(client),
-                Err(CallError::Fault(fault)) if fault.is("HOST_IS_SLAVE") && hops_left > 0 => {
+            self.failed.insert(url.clone(), error.clone());
+            match error {
+                LinkError::Fault(fault) if fault.is("HOST_IS_SLAVE") => {
                     url = Endpoint::on_host(&url, fault.param(0)).ok_or(LinkError::Fault(fault))?;
                 }
-                Err(error) => return Err(LinkError::from_call(error)),
+                error => return Err(error),
             }
         }
         Err(LinkError::Unreachable(
             "the host and its master each say that the other is the master".to_owned(),
         ))
+    }
+
+    async fn ask(&self, url: &str) -> Result<Client, LinkError> {
+        let trust = self.trust(url).ok_or_else(|| LinkError::Untrusted {
+            reason: format!(
+                "this is not the master, and the certificate of {url} is not known: register that host"
+            ),
+            fingerprint: None,
+        })?;
+        let endpoint = Endpoint {
+            url: url.to_owned(),
+            trust,
+            ..self.registered.clone()
+        };
+        let client = Client::new(endpoint).map_err(LinkError::from_call)?;
+        match client.login().await.map_err(LinkError::from_call) {
+            Ok(()) => Ok(client),
+            // People look at the host that they registered: they must be told that it is another one.
+            Err(LinkError::Untrusted { reason, fingerprint }) if url != self.registered.url => {
+                Err(LinkError::Untrusted {
+                    reason: format!("{url}, another host of the pool: {reason}"),
+                    fingerprint,
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Each host has a certificate of its own: a pin is good for one of them.

@@ -8,12 +8,7 @@
 //! The pool's records and dependencies outlive a broken link: a new listing is compared with them, and only
 //! what really changed is published. Objects of a pool that stays silent are withdrawn.
 
-use super::{
-    LinkError, Shared,
-    backoff::Backoff,
-    call::{Pool, Records},
-    connect::connect,
-};
+use super::{LinkError, Shared, backoff::Backoff, call::Pool, connect::connect, records::Records};
 use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
 use app::model::light::LinkStatus;
 use std::{
@@ -33,6 +28,9 @@ struct Driver {
     source: Source,
     cancel: CancellationToken,
     records: Arc<Records>,
+    pool: Arc<Pool>,
+    /// URL of the host through which the pool was followed last.
+    led: Option<String>,
     /// Tells whoever enabled the server how the first login ended.
     outcome: Option<oneshot::Sender<Result<(), LinkError>>>,
     /// `None` while none of the pool's objects are published.
@@ -47,17 +45,20 @@ pub(super) async fn run(
     cancel: CancellationToken,
     outcome: oneshot::Sender<Result<(), LinkError>>,
 ) {
+    let records = Arc::<Records>::default();
     let mut driver = Driver {
         shared,
         source,
         cancel: cancel.clone(),
-        records: Arc::default(),
+        pool: Arc::new(Pool::new(records.clone())),
+        records,
+        led: None,
         outcome: Some(outcome),
         heard: None,
         told_heard: 0,
         id,
     };
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(driver.shared.pace.longest_wait);
     while !cancel.is_cancelled() {
         let error = driver.connect_and_follow(&mut backoff).await;
         if let Some(outcome) = driver.outcome.take() {
@@ -97,7 +98,7 @@ impl Driver {
 
     /// Waits until the pool has been silent for too long since it was last heard.
     fn silence(&self) -> impl Future<Output = ()> + use<> {
-        let ends = self.heard.map(|heard| heard + self.shared.silence);
+        let ends = self.heard.map(|heard| heard + self.shared.pace.silence);
         async move {
             match ends {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -139,14 +140,16 @@ impl Driver {
             state.next_attempt = None;
         });
         let (cancel, shared, id) = (self.cancel.clone(), self.shared.clone(), self.id.clone());
+        let led = self.led.clone();
         let connected = tokio::select! {
             () = cancel.cancelled() => return LinkError::Stopped,
-            connected = self.meanwhile_withdraw(connect(&shared, &id)) => connected,
+            connected = self.meanwhile_withdraw(connect(&shared, &id, led.as_deref())) => connected,
         };
         let client = match connected {
             Ok(client) => Arc::new(client),
             Err(error) => return error,
         };
+        self.led = Some(client.endpoint().url.clone());
         if let Some(outcome) = self.outcome.take() {
             drop(outcome.send(Ok(())));
         }
@@ -154,12 +157,13 @@ impl Driver {
             () = cancel.cancelled() => LinkError::Stopped,
             error = self.follow(&client, backoff) => error,
         };
+        self.pool.set_client(None);
         client.logout().await;
         error
     }
 
     async fn follow(&mut self, client: &Arc<Client>, backoff: &mut Backoff) -> LinkError {
-        let mut watch = Watch::default();
+        let mut watch = Watch::new(self.shared.pace.poll);
         let mut listing = true;
         loop {
             let polled = if std::mem::take(&mut listing) {
@@ -229,11 +233,9 @@ impl Driver {
         // Removed meanwhile: nobody would ever end this driver again.
         let link = links.get_mut(&self.id).ok_or(LinkError::Stopped)?;
         link.state.pool_id = Some(pool_id.clone());
-        link.pool = Some(Arc::new(Pool::new(
-            client.clone(),
-            self.records.clone(),
-            link.record.read_only,
-        )));
+        self.pool.set_read_only(link.record.read_only);
+        self.pool.set_client(Some(client.clone()));
+        link.pool = Some(self.pool.clone());
         Ok(())
     }
 

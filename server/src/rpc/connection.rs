@@ -3,9 +3,12 @@
 use super::{frame::Frame, registry::Caller, views::Views};
 use crate::{app::App, auth::SignedIn, auth::tokens::now_ms};
 use rustc_hash::FxHashMap;
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +42,8 @@ pub struct Connection {
     pub address: String,
     /// Secret of the `token` cookie of a same-origin upgrade.
     pub cookie: Option<String>,
+    /// Messages may be other bytes than text.
+    pub takes_binary: bool,
     session: Mutex<Session>,
     pub views: Mutex<Views>,
     answers: mpsc::UnboundedSender<Frame>,
@@ -54,12 +59,14 @@ impl Connection {
         id: u64,
         address: String,
         cookie: Option<String>,
+        takes_binary: bool,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Frame>) {
         let (answers, receiver) = mpsc::unbounded_channel();
         let connection = Self {
             id,
             address,
             cookie,
+            takes_binary,
             session: Mutex::new(Session {
                 user: None,
                 notifications: Notifications::Off,
@@ -194,6 +201,22 @@ impl Connections {
                 .and_then(|user| user.token)
                 .is_some_and(|token| tokens.contains(&token))
         });
+        ended.for_each(|connection| connection.closing.cancel());
+    }
+
+    /// Ids of those who are signed in.
+    pub fn users(&self) -> HashSet<String> {
+        let open = self.open();
+        let users = open.values().filter_map(|connection| connection.signed_in());
+        users.map(|user| user.user_id).collect()
+    }
+
+    /// Ends all connections of a user.
+    pub fn end_user(&self, user_id: &str) {
+        let open = self.open();
+        let ended = open
+            .values()
+            .filter(|connection| connection.signed_in().is_some_and(|user| user.user_id == user_id));
         ended.for_each(|connection| connection.closing.cancel());
     }
 

@@ -3,7 +3,8 @@
 //! The contract's numbered errors are for everybody; of anything else only an administrator sees the words.
 
 use crate::{
-    auth::{SignInError, tokens::TokenError},
+    access::EntryError,
+    auth::{SignInError, people::PeopleError, tokens::TokenError},
     inventory::Store,
     persist::StoreError,
     pools::{LinkError, RegistryError},
@@ -37,15 +38,32 @@ impl From<CallError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
-        Self::internal(error.to_string())
+        // Anybody may know that it is not their fault; where the store is, is not for everybody.
+        let words = match &error {
+            StoreError::Away(_) | StoreError::Lost(_) | StoreError::InUse(_) => {
+                "the store cannot be used now: nothing was changed"
+            }
+            StoreError::Unknown => {
+                "the connection to the store was lost: whether the change was made is not known"
+            }
+            StoreError::Unusable(_)
+            | StoreError::TooNew { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Unreadable { .. } => {
+                tracing::error!(%error, "the store failed");
+                return Self::internal(error.to_string());
+            }
+        };
+        // The store tells the log once, not with every call.
+        tracing::debug!(%error, "the store cannot be used");
+        RpcError::new(ErrorCode::GENERIC, words).into()
     }
 }
 
 impl From<SignInError> for Failure {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::InvalidCredentials => {
+            SignInError::InvalidCredentials | SignInError::OtpNeeded => {
                 RpcError::new(ErrorCode::INVALID_CREDENTIALS, "invalid credentials").into()
             }
             SignInError::Store(error) => error.into(),
@@ -59,6 +77,32 @@ impl From<TokenError> for Failure {
         match error {
             TokenError::TooMany(_) => RpcError::new(ErrorCode::OPERATION_FAILED, error.to_string()).into(),
             TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PeopleError> for Failure {
+    fn from(error: PeopleError) -> Self {
+        let message = error.to_string();
+        match error {
+            PeopleError::NoSuch { kind, id } => no_such_object(&id, kind).into(),
+            PeopleError::Exists { kind, id, .. } => RpcError::new(ErrorCode::OBJECT_ALREADY_EXISTS, message)
+                .with_data(json!({ "objectId": id, "objectType": kind }))
+                .into(),
+            PeopleError::Invalid { member, reason } => invalid_param(&format!("/{member}"), &reason).into(),
+            PeopleError::Forbidden(reason) => forbidden_operation("change", reason).into(),
+            PeopleError::TooMany(_) => RpcError::new(ErrorCode::OPERATION_FAILED, message).into(),
+            PeopleError::SignIn(error) => error.into(),
+            PeopleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<EntryError> for Failure {
+    fn from(error: EntryError) -> Self {
+        match error {
+            EntryError::TooMany => RpcError::new(ErrorCode::OPERATION_FAILED, error.to_string()).into(),
+            EntryError::Store(error) => error.into(),
         }
     }
 }

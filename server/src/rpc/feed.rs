@@ -7,6 +7,7 @@
 
 use super::frame::Frame;
 use crate::{
+    access::Eye,
     inventory::{Delta, Object, Store},
     pools::Pools,
 };
@@ -148,10 +149,12 @@ impl Feed {
                     .inventory
                     .between(from, upto, |object| object.json.len(), CHUNK);
                 let more = delta.revision < upto;
+                let mut changed = delta.changed;
+                changed.retain(|object| object.full_revision > from);
                 Chunk {
                     to: delta.revision,
                     more,
-                    frames: all_frames(from, &delta),
+                    frames: all_frames(&changed, &delta.gone),
                 }
             }
             Audience::Lists {
@@ -159,29 +162,71 @@ impl Feed {
                 compress,
                 reset,
             } => {
-                let weight = |object: &Object| object.light.as_ref().map_or(0, Bytes::len);
-                let delta = self.inventory.between(from, upto, weight, LIGHT_CHUNK);
+                let delta = self.inventory.between(from, upto, light_weight, LIGHT_CHUNK);
                 let more = delta.revision < upto;
                 let payload = lists_payload(view, reset, more, &delta, from == 0);
-                let frames = payload
-                    .map(|payload| view_frame(payload, compress))
-                    .into_iter()
-                    .collect();
                 Chunk {
                     to: delta.revision,
                     more,
-                    frames,
+                    frames: payload
+                        .map(|payload| view_frame(payload, compress))
+                        .into_iter()
+                        .collect(),
                 }
             }
         }
     }
+
+    /// As [`Feed::chunk`], of what this user sees.
+    pub fn chunk_for(&self, eye: &Eye, audience: Audience, from: u64, upto: u64) -> Arc<Chunk> {
+        if eye.sees_everything() {
+            return self.chunk(audience, from, upto);
+        }
+        let (to, frames) = match audience {
+            Audience::All => {
+                let mut seen = eye.since(from, |object| object.json.len(), CHUNK);
+                let untold = |object: &Arc<Object>| {
+                    object.full_revision > from || seen.reset || seen.came.contains(&object.id)
+                };
+                seen.changed.retain(untold);
+                (seen.to, all_frames(&seen.changed, &seen.gone))
+            }
+            Audience::Lists {
+                view,
+                compress,
+                reset,
+            } => {
+                let seen = eye.since(from, light_weight, LIGHT_CHUNK);
+                let more = seen.to < upto;
+                let delta = Delta {
+                    revision: seen.to,
+                    changed: seen.changed,
+                    gone: seen.gone,
+                    incomplete: false,
+                };
+                let reset = reset || seen.reset;
+                let payload = lists_payload(view, reset, more, &delta, from == 0);
+                let frames = payload.map(|payload| view_frame(payload, compress));
+                (seen.to, frames.into_iter().collect())
+            }
+        };
+        Arc::new(Chunk {
+            to,
+            more: to < upto,
+            frames,
+        })
+    }
+}
+
+fn light_weight(object: &Object) -> usize {
+    object.light.as_ref().map_or(0, Bytes::len)
 }
 
 /// `enter` with what is new or changed, then `exit`; neither when it would be empty.
-fn all_frames(from: u64, delta: &Delta) -> Vec<Frame> {
+fn all_frames(changed: &[Arc<Object>], gone: &[Arc<str>]) -> Vec<Frame> {
     let mut frames = Vec::new();
-    let mut parts = Vec::with_capacity(delta.changed.len() * 4 + 2);
-    for object in delta.changed.iter().filter(|object| object.full_revision > from) {
+    let mut parts = Vec::with_capacity(changed.len() * 4 + 2);
+    for object in changed {
         let separator = if parts.is_empty() {
             r#"{"jsonrpc":"2.0","method":"all","params":{"type":"enter","items":{"#
         } else {
@@ -195,8 +240,8 @@ fn all_frames(from: u64, delta: &Delta) -> Vec<Frame> {
         // Shared by all clients: joined once, written in one piece.
         frames.push(Frame::text(vec![parts.concat().into()]));
     }
-    if !delta.gone.is_empty() {
-        let items: Vec<String> = delta.gone.iter().map(|id| format!("{}:0", quoted(id))).collect();
+    if !gone.is_empty() {
+        let items: Vec<String> = gone.iter().map(|id| format!("{}:0", quoted(id))).collect();
         let text = format!(
             r#"{{"jsonrpc":"2.0","method":"all","params":{{"type":"exit","items":{{{}}}}}}}"#,
             items.join(",")

@@ -7,6 +7,8 @@ use bytes::Bytes;
 #[derive(Clone, Debug)]
 pub struct Frame {
     parts: Vec<Bytes>,
+    /// Bytes of the header, in the first part.
+    header: usize,
 }
 
 const FINAL_TEXT: u8 = 0x81;
@@ -35,6 +37,7 @@ impl Frame {
                 header.extend_from_slice(&(length as u64).to_be_bytes());
             }
         }
+        let header_length = header.len();
         let mut all = Vec::with_capacity(parts.len() + 1);
         match parts.as_slice() {
             // A small message goes out in one write.
@@ -47,11 +50,20 @@ impl Frame {
                 all.extend(parts);
             }
         }
-        Self { parts: all }
+        Self {
+            parts: all,
+            header: header_length,
+        }
     }
 
     pub fn parts(&self) -> &[Bytes] {
         &self.parts
+    }
+
+    /// The message alone, for other transports than WebSocket.
+    pub fn payload(&self) -> impl Iterator<Item = Bytes> {
+        let skip = |(index, part): (usize, &Bytes)| part.slice(if index == 0 { self.header.. } else { 0.. });
+        self.parts.iter().enumerate().map(skip)
     }
 
     /// Bytes on the wire.
@@ -73,6 +85,7 @@ mod tests {
         let header = |length: usize| {
             let frame = Frame::text(vec![Bytes::from(vec![b'x'; length])]);
             assert!(frame.len() > length);
+            assert_eq!(frame.payload().map(|part| part.len()).sum::<usize>(), length);
             frame.parts().concat()[..frame.len() - length].to_vec()
         };
         assert_eq!(header(0), [0x81, 0]);

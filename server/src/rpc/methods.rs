@@ -1,5 +1,8 @@
 //! The methods, a file per namespace (contract/methods.md).
 
+mod acl;
+mod api;
+mod group;
 pub mod missing;
 mod server;
 mod session;
@@ -7,6 +10,7 @@ mod system;
 mod tag;
 mod task;
 mod token;
+mod user;
 mod view;
 mod vm;
 mod xo;
@@ -27,6 +31,10 @@ pub fn all() -> Vec<Method> {
         task::methods(),
         tag::methods(),
         view::methods(),
+        user::methods(),
+        group::methods(),
+        acl::methods(),
+        api::methods(),
     ]
     .into_iter()
     .flatten()

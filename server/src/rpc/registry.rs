@@ -1,6 +1,7 @@
 //! The methods: name, params, who may call, which objects its params name, and what runs.
 
 use super::{connection::Connection, error::Failure, schema::Params};
+pub use crate::access::Right;
 use crate::{app::App, inventory::Object, persist::records::UserRecord};
 use app::{model::ObjectType, rpc::methods::User};
 use bytes::Bytes;
@@ -24,24 +25,6 @@ pub struct Resolve {
     /// Empty: any type.
     pub types: &'static [ObjectType],
     pub right: Right,
-}
-
-/// What may be done with an object (contract/acl.md section 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
-    View,
-    Operate,
-    Administrate,
-}
-
-impl Right {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::View => "view",
-            Self::Operate => "operate",
-            Self::Administrate => "administrate",
-        }
-    }
 }
 
 /// A checked call.

@@ -83,6 +83,11 @@ pub fn array(items: Schema) -> Schema {
 }
 
 /// One of several types, such as `["integer", "null"]`.
+/// Anything at all.
+pub fn any() -> Schema {
+    Schema(json!({}))
+}
+
 pub fn any_of(kinds: &[&str]) -> Schema {
     Schema(json!({ "type": kinds }))
 }

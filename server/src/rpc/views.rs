@@ -5,6 +5,7 @@ use super::{
     frame::Frame,
 };
 use crate::{
+    access::Eye,
     inventory::{Object, Store},
     pools::Pools,
 };
@@ -123,7 +124,14 @@ impl Views {
     }
 
     /// The next frames, and whether more can be had at once.
-    pub fn next(&mut self, feed: &Feed, inventory: &Store, pools: &Pools, upto: u64) -> (Vec<Frame>, bool) {
+    pub fn next(
+        &mut self,
+        feed: &Feed,
+        eye: &Eye,
+        inventory: &Store,
+        pools: &Pools,
+        upto: u64,
+    ) -> (Vec<Frame>, bool) {
         let (mut frames, mut more) = (Vec::new(), false);
         for view in self.views.iter_mut().filter(|view| !view.held) {
             let compress = view.compress;
@@ -135,14 +143,15 @@ impl Views {
                             compress,
                             reset: *reset,
                         };
-                        let chunk = feed.chunk(audience, *cursor, upto);
+                        let chunk = feed.chunk_for(eye, audience, *cursor, upto);
                         frames.extend(chunk.frames.iter().cloned());
                         *cursor = chunk.to;
                         *reset = false;
                         more |= chunk.more;
                     }
                     let revision = pools.revision();
-                    if view.links != Some(revision) {
+                    // Servers are the administrators' matter.
+                    if view.links != Some(revision) && eye.sees_everything() {
                         // Plain data always serialises.
                         let links = serde_json::to_string(&pools.rows()).unwrap_or_default();
                         let opening = view_opening(view.number, *cursor, false, *cursor < upto);
@@ -159,6 +168,7 @@ impl Views {
                         told,
                         first,
                         inventory,
+                        eye,
                         upto,
                     ));
                 }
@@ -176,9 +186,10 @@ fn object_frame(
     told: &mut FxHashMap<Arc<str>, u64>,
     first: bool,
     inventory: &Store,
+    eye: &Eye,
     upto: u64,
 ) -> Option<Frame> {
-    let present = page(id, inventory);
+    let present = page(id, inventory, eye);
     let changed: Vec<&Arc<Object>> = present
         .iter()
         .filter(|object| told.get(&object.id) != Some(&object.full_revision))
@@ -231,8 +242,8 @@ fn properties(kind: ObjectType) -> &'static [&'static str] {
 }
 
 /// The object and what its page shows with it: two steps along links, and the messages about it.
-fn page(id: &str, inventory: &Store) -> Vec<Arc<Object>> {
-    let Some(main) = inventory.get(id) else {
+fn page(id: &str, inventory: &Store, eye: &Eye) -> Vec<Arc<Object>> {
+    let Some(main) = inventory.get(id).filter(|object| eye.sees(object)) else {
         return Vec::new();
     };
     let mut seen: FxHashSet<Arc<str>> = FxHashSet::from_iter([main.id.clone()]);
@@ -251,7 +262,7 @@ fn page(id: &str, inventory: &Store) -> Vec<Arc<Object>> {
                 continue;
             }
             for found in linked(object, inventory) {
-                if page.len() < MAX_RELATED && seen.insert(found.id.clone()) {
+                if page.len() < MAX_RELATED && seen.insert(found.id.clone()) && eye.sees(&found) {
                     page.push(found.clone());
                     next.push(found);
                 }
@@ -260,7 +271,8 @@ fn page(id: &str, inventory: &Store) -> Vec<Arc<Object>> {
         ring = next;
     }
     let uuid = main.json_text("uuid").unwrap_or_else(|| main.id.to_string());
-    page.extend(inventory.messages(&uuid).into_iter().take(MAX_RELATED));
+    let messages = inventory.messages(&uuid).into_iter();
+    page.extend(messages.filter(|message| eye.sees(message)).take(MAX_RELATED));
     page
 }
 

@@ -1,16 +1,24 @@
 //! The server over real sockets, in front of simulated pools: what clients and operators meet.
 
+mod calls;
 mod failover;
 mod filters;
 mod inventory;
+mod kill;
 mod limits;
+mod people;
 mod program;
 mod protocol;
 mod proxies;
+#[path = "../redis_server/mod.rs"]
+mod redis_server;
+mod retries;
+mod rights;
 mod servers;
 mod session;
 mod silence;
 mod stage;
+#[path = "../support/mod.rs"]
 mod support;
 mod tasks;
 mod tokens;

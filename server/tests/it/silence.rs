@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use serde_json::json;
-use server::limits::Limits;
+use server::limits::{Limits, Pace};
 use std::{collections::BTreeSet, time::Duration};
 use xapi_sim::{PoolConfig, SimPool};
 
@@ -88,7 +88,10 @@ async fn fifty_pools_at_once_and_one_that_is_cut_off() {
 /// A pool that has something to say all the time, on a server that waits one second for it.
 async fn talking() -> (TestServer, SimPool, Client, String) {
     let server = TestServer::start_with(Limits {
-        silence: Duration::from_secs(1),
+        pace: Pace {
+            silence: Duration::from_secs(1),
+            ..Pace::default()
+        },
         ..Limits::default()
     })
     .await;

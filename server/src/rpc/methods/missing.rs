@@ -3,8 +3,6 @@
 
 /// By namespace.
 pub const MISSING: &[(&str, &[&str])] = &[
-    ("acl", &["add", "get", "getCurrentPermissions", "remove"]),
-    ("api", &["closeAllConnections", "getConnections"]),
     (
         "backupNg",
         &[
@@ -65,18 +63,6 @@ pub const MISSING: &[(&str, &[&str])] = &[
             "installNbdKitFromSource",
             "installVddkLib",
             "listVms",
-        ],
-    ),
-    (
-        "group",
-        &[
-            "addUser",
-            "create",
-            "delete",
-            "getAll",
-            "removeUser",
-            "set",
-            "setUsers",
         ],
     ),
     (
@@ -246,7 +232,6 @@ pub const MISSING: &[(&str, &[&str])] = &[
             "set",
         ],
     ),
-    ("role", &["getAll"]),
     (
         "schedule",
         &["create", "delete", "get", "getAll", "runSequence", "set"],
@@ -295,18 +280,6 @@ pub const MISSING: &[(&str, &[&str])] = &[
             "getPermissionsForUser",
             "hasPermission",
             "wait",
-        ],
-    ),
-    (
-        "user",
-        &[
-            "changePassword",
-            "create",
-            "delete",
-            "getAll",
-            "getAuthenticationTokens",
-            "removeAuthProvider",
-            "set",
         ],
     ),
     ("vbd", &["connect", "delete", "disconnect", "set", "setBootable"]),

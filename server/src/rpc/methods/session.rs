@@ -4,7 +4,7 @@ use crate::{
     auth::{SignInError, SignedIn},
     rpc::{
         error::Failure,
-        registry::{Call, Method, Outcome, Permission},
+        registry::{Call, Caller, Method, Outcome, Permission},
     },
 };
 
@@ -56,7 +56,7 @@ async fn sign_in(call: Call) -> Result<Outcome, Failure> {
         }
         (_, Some(name), Some(password)) => {
             accounts
-                .sign_in_with_password(name, password, &call.connection.address)
+                .sign_in_with_password(name, password, call.text("otp"), &call.connection.address)
                 .await?
         }
         _ => return Err(SignInError::InvalidCredentials.into()),
@@ -80,6 +80,13 @@ async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
 
 fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
     let user = call.public_user(&signed_in.user_id)?;
+    if let Some(record) = call.app.accounts.user(&user.id) {
+        // Before the revision is read: what changes from here on is to be told.
+        call.app.access.watch(&Caller {
+            id: user.id.clone(),
+            record,
+        });
+    }
     call.connection.sign_in(signed_in, call.app.inventory.revision());
     Outcome::of(user)
 }

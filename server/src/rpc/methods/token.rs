@@ -148,7 +148,7 @@ async fn remove(call: &Call, user: Option<&str>) -> Result<Outcome, Failure> {
 }
 
 /// A token as it is listed; the id is not its secret.
-fn public(id: &str, token: &TokenRecord) -> Value {
+pub(super) fn public(id: &str, token: &TokenRecord) -> Value {
     let mut shown = json!({
         "id": id,
         "user_id": token.user_id,

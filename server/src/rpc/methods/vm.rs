@@ -2,6 +2,7 @@
 
 use crate::{
     ops::{VmHandle, vm_delete, vm_edit, vm_power, vm_snapshot},
+    persist::records::AclRecord,
     rpc::{
         error::{Failure, no_such_object, unauthorized},
         registry::{Call, Method, Outcome, Permission, Resolve, Right},
@@ -257,7 +258,18 @@ async fn snapshot(call: Call) -> Result<Outcome, Failure> {
         description: call.text("description").map(str::to_owned),
         with_memory: call.flag("saveMemory"),
     };
-    Outcome::of(vm_snapshot::take(&handle(&call, "id")?, snapshot).await?)
+    let id = vm_snapshot::take(&handle(&call, "id")?, snapshot).await?;
+    let caller = call.caller()?;
+    if !caller.is_admin() {
+        // Who made it may do with it what they like.
+        let entry = AclRecord {
+            subject: caller.id.clone(),
+            object: id.clone(),
+            action: "admin".to_owned(),
+        };
+        call.app.access.add(entry).await?;
+    }
+    Outcome::of(id)
 }
 
 async fn revert(call: Call) -> Result<Outcome, Failure> {
@@ -282,6 +294,7 @@ async fn delete(call: Call) -> Result<Outcome, Failure> {
         force_blocked: call.flag("forceBlockedOperation"),
     };
     vm_delete::delete(&handle(&call, "id")?, delete).await?;
+    call.app.access.forget_object(&call.object("id")?.id).await?;
     Outcome::done()
 }
 

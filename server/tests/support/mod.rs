@@ -1,8 +1,11 @@
 //! A server in this process, clients over real sockets, and waiting without sleeping blindly.
 
+mod program;
 mod proxy;
 mod sim;
 
+pub use program::{Program, command};
+#[allow(unused_imports, reason = "each test program uses its part")]
 pub use proxy::Proxy;
 pub use sim::*;
 
@@ -10,7 +13,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use server::{
     app::App,
-    config::{Config, LogFormat},
+    config::{Config, LogFormat, RedisSettings},
     http::serve::serve,
     limits::Limits,
     persist::{Backend, embedded::Embedded, memory::Memory},
@@ -23,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::Instant,
@@ -69,6 +72,8 @@ impl Drop for Folder {
 pub struct TestServer {
     pub app: Arc<App>,
     pub address: SocketAddr,
+    /// Of JSON-RPC over TCP.
+    pub lines: SocketAddr,
     serving: JoinHandle<()>,
     _folder: Option<Folder>,
 }
@@ -97,10 +102,13 @@ impl TestServer {
     async fn on(backend: Arc<dyn Backend>, folder: &Path, limits: Limits) -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tcp_listen: None,
             data_dir: folder.to_owned(),
+            redis: RedisSettings::default(),
             admin_email: EMAIL.to_owned(),
             admin_password: Some(PASSWORD.to_owned()),
             trusted_proxies: Vec::new(),
+            pool_pace: limits.pace,
             site_dir: None,
             first_servers: Vec::new(),
             log: "warn".to_owned(),
@@ -110,10 +118,14 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         app.start();
+        let over_tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let lines = over_tcp.local_addr().expect("an address");
+        tokio::spawn(server::rpc::lines::serve(app.clone(), over_tcp));
         let serving = tokio::spawn(serve(app.clone(), listener));
         Self {
             app,
             address,
+            lines,
             serving,
             _folder: None,
         }
@@ -210,8 +222,14 @@ pub enum Incoming {
     Closed(u16),
 }
 
+/// How a client is connected.
+enum Socket {
+    WebSocket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+    Lines(BufReader<TcpStream>),
+}
+
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     next_id: u64,
     /// Notifications that no one has asked for yet, in their order.
     pub notifications: Vec<Value>,
@@ -233,18 +251,28 @@ impl Client {
             builder = builder.add_header(name, value).expect("an allowed header");
         }
         let (socket, _) = builder.connect().await?;
-        Ok(Self {
+        Ok(Self::on(Socket::WebSocket(Box::new(socket))))
+    }
+
+    /// Over TCP, line by line.
+    pub async fn connect_lines(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::on(Socket::Lines(BufReader::new(stream)))
+    }
+
+    fn on(socket: Socket) -> Self {
+        Self {
             socket,
             next_id: 1,
             notifications: Vec::new(),
             objects: BTreeMap::new(),
-        })
+        }
     }
 
     /// The answer; `None` when the connection ended before it came.
     pub async fn call_if_there(&mut self, method: &str, params: Value) -> Option<Value> {
         let request = json!({ "jsonrpc": "2.0", "id": 0, "method": method, "params": params });
-        self.socket.send(Message::text(request.to_string())).await.ok()?;
+        self.try_send(Message::text(request.to_string())).await.ok()?;
         loop {
             match self.next().await {
                 Incoming::Text(message) if message.get("method").is_none() => return Some(message),
@@ -255,7 +283,17 @@ impl Client {
     }
 
     pub async fn send(&mut self, message: Message) {
-        self.socket.send(message).await.expect("a message is taken");
+        self.try_send(message).await.expect("a message is taken");
+    }
+
+    async fn try_send(&mut self, message: Message) -> Result<(), tokio_websockets::Error> {
+        match &mut self.socket {
+            Socket::WebSocket(socket) => socket.send(message).await,
+            Socket::Lines(stream) => {
+                let line = format!("{}\n", message.as_text().expect("a text"));
+                Ok(stream.write_all(line.as_bytes()).await?)
+            }
+        }
     }
 
     pub async fn send_text(&mut self, text: impl Into<String>) {
@@ -263,8 +301,19 @@ impl Client {
     }
 
     pub async fn next(&mut self) -> Incoming {
+        let socket = match &mut self.socket {
+            Socket::WebSocket(socket) => socket,
+            Socket::Lines(stream) => {
+                let mut line = String::new();
+                let read = tokio::time::timeout(DEADLINE, stream.read_line(&mut line)).await;
+                return match read.expect("a line in time") {
+                    Ok(1..) => Incoming::Text(serde_json::from_str(&line).expect("JSON")),
+                    _ => Incoming::Closed(0),
+                };
+            }
+        };
         loop {
-            let next = tokio::time::timeout(DEADLINE, self.socket.next());
+            let next = tokio::time::timeout(DEADLINE, socket.next());
             return match next.await.expect("a message in time") {
                 Some(Ok(message)) => {
                     if let Some(text) = message.as_text() {
@@ -284,7 +333,10 @@ impl Client {
 
     /// The next text message, if one has come already.
     pub fn next_if_there(&mut self) -> Option<Value> {
-        let message = self.socket.next().now_or_never()??.expect("a message");
+        let Socket::WebSocket(socket) = &mut self.socket else {
+            panic!("not over TCP");
+        };
+        let message = socket.next().now_or_never()??.expect("a message");
         message
             .as_text()
             .map(|text| serde_json::from_str(text).expect("JSON"))
@@ -399,7 +451,7 @@ impl Client {
         }
     }
 
-    fn apply(&mut self, notification: &Value) {
+    pub fn apply(&mut self, notification: &Value) {
         if notification["method"] != "all" {
             return;
         }

@@ -1,0 +1,285 @@
+//! One client, whatever its transport: one task reads, calls, and writes.
+//!
+//! What is written has an order of rank: answers first, then notifications, chunk by chunk, so that an
+//! answer never waits behind more than one chunk. A client that does not read makes nothing grow here: its
+//! chunks are made when it can take them.
+
+use super::{
+    connection::{CALLS_AT_A_TIME, Connection, Notifications},
+    dispatch::{self, Turn},
+    feed::Audience,
+    frame::Frame,
+    views,
+};
+use crate::app::App;
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+use tokio_util::task::TaskTracker;
+
+/// Longest message of a signed-in client, and of one that is not.
+const MAX_MESSAGE: usize = 32 << 20;
+pub const MAX_MESSAGE_BEFORE_SIGN_IN: usize = 64 << 10;
+/// A client that takes nothing for so long is given up.
+pub const STALLED: Duration = Duration::from_secs(60);
+/// Pieces in which large frames are written, each with a time limit.
+const PIECE: usize = 1 << 20;
+/// `all` notifications begin at the latest so long after sign-in.
+const HOLD: Duration = Duration::from_secs(2);
+/// A client that has said all it wants waits so long for its answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(600);
+
+/// How messages come and go.
+pub trait Wire: Send {
+    /// A client that has ended its side may still be waiting for answers.
+    const HALF_CLOSES: bool;
+
+    /// The next message, no longer than that; `None` at the end. Can be given up and asked again.
+    fn next(&mut self, longest: usize) -> impl Future<Output = Result<Option<Bytes>, End>> + Send;
+    fn write(&mut self, frame: &Frame) -> impl Future<Output = std::io::Result<()>> + Send;
+}
+
+/// Why a conversation is over.
+#[derive(Debug)]
+pub enum End {
+    Closed,
+    /// Told to the client before its connection is closed.
+    Because(Reason, &'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Closed,
+    GoingAway,
+    NotAllowed,
+    TooLong,
+    NotTheProtocol,
+}
+
+/// Converses until the connection is over. The caller has admitted it.
+pub async fn converse<W: Wire>(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    wire: &mut W,
+    mut answers: mpsc::UnboundedReceiver<Frame>,
+) -> End {
+    let end = run(app, connection, wire, &mut answers).await;
+    app.connections.remove(connection.id);
+    app.access.keep_watching(&app.connections.users());
+    connection.closing.cancel();
+    end
+}
+
+async fn run<W: Wire>(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    wire: &mut W,
+    answers: &mut mpsc::UnboundedReceiver<Frame>,
+) -> End {
+    let mut pace = app.feed.subscribe();
+    let turns = Arc::new(Semaphore::new(CALLS_AT_A_TIME));
+    let calls = TaskTracker::new();
+    let mut more = false;
+    let sign_in_time = tokio::time::sleep(app.limits.sign_in_time);
+    tokio::pin!(sign_in_time);
+    let mut greeted = false;
+    loop {
+        let signed_in = connection.signed_in().is_some();
+        greeted |= signed_in;
+        let limit = if signed_in {
+            MAX_MESSAGE
+        } else {
+            MAX_MESSAGE_BEFORE_SIGN_IN
+        };
+        // Before sign-in one call at a time: a stranger gets no share of what the others need.
+        let places = if signed_in { 1 } else { CALLS_AT_A_TIME };
+        tokio::select! {
+            biased;
+            () = connection.closing.cancelled() => return End::Because(Reason::Closed, "closed by the server"),
+            Some(answer) = answers.recv() => {
+                if write(app, wire, &answer).await.is_err() {
+                    return End::Closed;
+                }
+            }
+            message = next_message(wire, limit, &turns, places) => match message {
+                Ok(Some((message, turn))) => {
+                    if connection.is_expired() {
+                        return End::Because(Reason::NotAllowed, "the token has expired");
+                    }
+                    call(app, connection, &calls, message, Turn { turns: turns.clone(), own: turn });
+                }
+                Ok(None) if W::HALF_CLOSES => return last_answers(app, connection, wire, answers, &calls).await,
+                Ok(None) => return End::Closed,
+                Err(end) => return end,
+            },
+            () = connection.attention.notified() => more = true,
+            () = &mut sign_in_time, if !greeted => {
+                return End::Because(Reason::NotAllowed, "nobody signed in");
+            }
+            changed = pace.changed() => {
+                if changed.is_err() {
+                    return End::Because(Reason::GoingAway, "the server stops");
+                }
+                more = true;
+            }
+            () = std::future::ready(()), if more => {
+                if connection.is_expired() {
+                    return End::Because(Reason::NotAllowed, "the token has expired");
+                }
+                let upto = app.inventory.revision().min((*pace.borrow_and_update()).max(app.feed.opened()));
+                match feed(app, connection, wire, upto).await {
+                    Ok(again) => more = again,
+                    Err(_) => return End::Closed,
+                }
+            }
+        }
+    }
+}
+
+/// Writes the answers of the calls that run, for a client that asks nothing more.
+async fn last_answers<W: Wire>(
+    app: &App,
+    connection: &Connection,
+    wire: &mut W,
+    answers: &mut mpsc::UnboundedReceiver<Frame>,
+    calls: &TaskTracker,
+) -> End {
+    calls.close();
+    let patience = tokio::time::sleep(LAST_ANSWERS);
+    tokio::pin!(patience);
+    let mut done = false;
+    while !done {
+        tokio::select! {
+            biased;
+            () = connection.closing.cancelled() => return End::Closed,
+            Some(answer) = answers.recv() => {
+                if write(app, wire, &answer).await.is_err() {
+                    return End::Closed;
+                }
+            }
+            () = calls.wait() => done = true,
+            () = &mut patience => done = true,
+        }
+    }
+    while let Ok(answer) = answers.try_recv() {
+        if write(app, wire, &answer).await.is_err() {
+            break;
+        }
+    }
+    End::Closed
+}
+
+/// The next message and a turn to answer it; without a free turn, nothing is read.
+async fn next_message<W: Wire>(
+    wire: &mut W,
+    longest: usize,
+    turns: &Arc<Semaphore>,
+    places: usize,
+) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, End> {
+    // The semaphore is never closed.
+    let places = u32::try_from(places).unwrap_or(u32::MAX);
+    let Ok(turn) = turns.clone().acquire_many_owned(places).await else {
+        return Ok(None);
+    };
+    Ok(wire.next(longest).await?.map(|message| (message, turn)))
+}
+
+fn call(app: &Arc<App>, connection: &Arc<Connection>, calls: &TaskTracker, message: Bytes, turn: Turn) {
+    let (app, connection) = (app.clone(), connection.clone());
+    let was_signed_in = connection.signed_in().is_some();
+    let closing = connection.closing.clone();
+    let work = async move {
+        let opened = views::noting_opened(async {
+            if let Some(frame) = dispatch::answer(&app, &connection, &message, turn).await {
+                connection.answer(frame);
+            }
+        });
+        let opened = opened.await;
+        if !opened.is_empty() {
+            connection.views().release(&opened);
+            connection.attention.notify_one();
+        }
+        match (was_signed_in, connection.signed_in().is_some()) {
+            // The first call after the sign-in was answered.
+            (true, true) => connection.release_notifications(),
+            (false, true) => {
+                connection.attention.notify_one();
+                tokio::spawn(async move {
+                    tokio::time::sleep(HOLD).await;
+                    connection.release_notifications();
+                });
+            }
+            _ => {}
+        }
+    };
+    calls.spawn(async move {
+        if was_signed_in {
+            // What an operator began goes on, whether or not the answer can be told.
+            return work.await;
+        }
+        tokio::select! {
+            () = work => {}
+            () = closing.cancelled() => {}
+        }
+    });
+}
+
+/// Writes the next chunk of what the client watches; says whether more can be had at once.
+async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u64) -> std::io::Result<bool> {
+    let Some(caller) = connection.caller(app) else {
+        return Ok(false);
+    };
+    let eye = app.access.eye(&caller);
+    let (frames, mut more) = {
+        let mut views = connection.views();
+        if views.is_empty() {
+            (Vec::new(), false)
+        } else {
+            views.next(&app.feed, &eye, &app.inventory, &app.pools, upto)
+        }
+    };
+    let watches_views = !connection.views().is_empty();
+    for frame in &frames {
+        write(app, wire, frame).await?;
+    }
+    // Who has views is told through them.
+    if let Notifications::On { since } = connection.notifications()
+        && since < upto
+        && !watches_views
+    {
+        let chunk = app.feed.chunk_for(&eye, Audience::All, since, upto);
+        for frame in &chunk.frames {
+            write(app, wire, frame).await?;
+        }
+        connection.told(chunk.to);
+        more |= chunk.more;
+    }
+    Ok(more)
+}
+
+async fn write<W: Wire>(app: &App, wire: &mut W, frame: &Frame) -> std::io::Result<()> {
+    wire.write(frame).await?;
+    app.feed.count_sent(frame.len());
+    Ok(())
+}
+
+/// Writes the pieces of a frame, each within a time limit.
+pub async fn write_parts(io: &mut (impl AsyncWrite + Unpin), parts: &[Bytes]) -> std::io::Result<()> {
+    for part in parts {
+        for piece in part.chunks(PIECE) {
+            tokio::time::timeout(STALLED, io.write_all(piece))
+                .await
+                .map_err(|_| stalled())??;
+        }
+    }
+    tokio::time::timeout(STALLED, io.flush())
+        .await
+        .map_err(|_| stalled())?
+}
+
+pub fn stalled() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the client does not read")
+}

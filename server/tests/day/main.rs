@@ -1,0 +1,55 @@
+//! Twenty-four hours in the life of five pools, two hundred and forty times as fast: faults of every kind at any
+//! time, and every hour everything must be right again.
+//!
+//! The seed is printed; `SOAK_SEED` plays it again.
+
+#[path = "../soak/faults.rs"]
+mod faults;
+#[path = "../pool/mod.rs"]
+mod pool;
+#[allow(dead_code, reason = "each test program uses its part")]
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../soak/world.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod world;
+
+use std::time::Duration;
+use world::{Resources, World};
+
+const SCALE: f64 = 240.0;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_faults() {
+    // The server's clock is as fast as the world's: 5 s, 6 s and 300 s.
+    let pace = [
+        "--pool-poll",
+        "0.021",
+        "--pool-retry",
+        "0.025",
+        "--pool-silence",
+        "1.25",
+    ];
+    let mut world = World::start(&pace).await;
+    world.settle("the start").await;
+    world.churn().await;
+    world.settle("a quiet hour").await;
+    let mut hours = Vec::new();
+    for hour in 1..=24 {
+        // A fault every minute or so, for some minutes: those of the short test are a sixtieth of that.
+        world.faults_at_random(HOUR.div_f64(SCALE), SCALE / 60.0).await;
+        world.settle(&format!("hour {hour}")).await;
+        hours.push(world.resources().await);
+    }
+    world.compare_tasks_and_sockets(&hours[0], &hours[23]);
+    // The allocator gives memory back when it pleases: the lowest of some hours is what is really used. The first
+    // hours are left out, in which the program takes what it needs for its work.
+    let used = |hours: &[Resources]| hours.iter().map(|hour| hour.memory).min().expect("some hours") as f64;
+    let (morning, evening) = (used(&hours[3..8]), used(&hours[19..]));
+    assert!(
+        evening <= morning * 1.1,
+        "{morning} bytes in the morning, {evening} in the evening"
+    );
+    world.stop().await;
+}

@@ -1,0 +1,258 @@
+//! Users, groups, passwords, one-time passwords: what administrators do, and what everybody may do alone.
+
+use crate::support::*;
+use serde_json::{Value, json};
+use totp_rs::{Builder, Secret};
+
+const OTP_SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+
+fn code(steps_later: u64) -> String {
+    let secret = Secret::try_from_base32(OTP_SECRET).expect("base32");
+    let totp = Builder::new().with_secret(secret).build_noncompliant();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs();
+    totp.generate(now + 30 * steps_later).to_string()
+}
+
+async fn user(admin: &mut Client, name: &str) -> String {
+    let user = json!({ "email": name, "password": PASSWORD });
+    let id = admin.ok("user.create", user).await;
+    id.as_str().expect("an id").to_owned()
+}
+
+async fn signed_in(server: &TestServer, name: &str, password: &str) -> Result<Client, Value> {
+    let mut client = server.connect().await;
+    let credentials = json!({ "email": name, "password": password });
+    client.call("session.signIn", credentials).await?;
+    Ok(client)
+}
+
+/// Closed by the server.
+async fn is_closed(client: &mut Client) -> bool {
+    matches!(client.next().await, Incoming::Closed(_))
+}
+
+#[tokio::test]
+async fn a_user_changes_its_own_preferences_and_nobody_elses() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let (ann, bob) = (user(&mut admin, "ann").await, user(&mut admin, "bob").await);
+    let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    let preferences = |id: &str, preferences: Value| json!({ "id": id, "preferences": preferences });
+    client
+        .ok(
+            "user.set",
+            preferences(&ann, json!({ "lang": "fr", "theme": { "dark": true } })),
+        )
+        .await;
+    client
+        .ok("user.set", preferences(&ann, json!({ "lang": null })))
+        .await;
+    let own = client.ok("session.getUser", json!({})).await;
+    assert_eq!(own["preferences"], json!({ "theme": { "dark": true } }));
+
+    for refused in [
+        preferences(&bob, json!({ "lang": "fr" })),
+        json!({ "id": ann, "permission": "admin" }),
+        json!({ "id": ann, "email": "anna" }),
+        json!({ "id": ann, "password": "another" }),
+    ] {
+        let error = client
+            .call("user.set", refused.clone())
+            .await
+            .expect_err("refused");
+        assert_eq!(error["code"], 2, "{refused}: {error}");
+    }
+    let large = preferences(&ann, json!({ "large": "x".repeat(300 << 10) }));
+    assert_eq!(
+        client.call("user.set", large).await.expect_err("refused")["code"],
+        10
+    );
+}
+
+#[tokio::test]
+async fn administrators_manage_people() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let own = admin.ok("session.getUser", json!({})).await["id"].clone();
+    let ann = user(&mut admin, "ann").await;
+    for (method, params, code) in [
+        ("user.create", json!({ "email": "ANN", "password": PASSWORD }), 16),
+        ("user.create", json!({ "email": " ", "password": PASSWORD }), 10),
+        (
+            "user.create",
+            json!({ "email": "x", "password": PASSWORD, "permission": "root" }),
+            10,
+        ),
+        ("user.delete", json!({ "id": own }), 10),
+        ("user.delete", json!({ "id": "nobody" }), 1),
+        ("user.set", json!({ "id": own, "permission": "none" }), 10),
+        ("user.set", json!({ "id": "nobody", "email": "x" }), 1),
+        ("group.addUser", json!({ "id": "none", "userId": ann }), 1),
+        (
+            "acl.add",
+            json!({ "subject": "nobody", "object": "x", "action": "viewer" }),
+            1,
+        ),
+        (
+            "acl.add",
+            json!({ "subject": ann, "object": "x", "action": "emperor" }),
+            10,
+        ),
+    ] {
+        let error = admin.call(method, params.clone()).await.expect_err("refused");
+        assert_eq!(error["code"], code, "{method} {params}: {error}");
+    }
+
+    let group = admin.ok("group.create", json!({ "name": "team" })).await;
+    let with_nobody = json!({ "id": group, "userIds": [ann, "nobody"] });
+    let error = admin
+        .call("group.setUsers", with_nobody)
+        .await
+        .expect_err("refused");
+    assert_eq!(error["code"], 1, "{error}");
+    admin
+        .ok("group.setUsers", json!({ "id": group, "userIds": [ann] }))
+        .await;
+    let groups = admin.ok("group.getAll", json!({})).await;
+    assert_eq!(groups[0]["users"], json!([ann]));
+    let users = admin.ok("user.getAll", json!({})).await;
+    let shown = users
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|user| user["id"] == ann);
+    assert_eq!(shown.expect("ann")["groups"], json!([group]));
+
+    // What is said of a group goes with it.
+    let entry = json!({ "subject": group, "object": "some-vm", "action": "operator" });
+    admin.ok("acl.add", entry).await;
+    admin.ok("group.delete", json!({ "id": group })).await;
+    assert_eq!(admin.ok("acl.get", json!({})).await, json!([]));
+    let users = admin.ok("user.getAll", json!({})).await;
+    let shown = users
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|user| user["id"] == ann);
+    assert_eq!(shown.expect("ann")["groups"], json!([]));
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_gone_with_its_tokens_rights_and_connections() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let ann = user(&mut admin, "ann").await;
+    let entry = json!({ "subject": ann, "object": "some-vm", "action": "viewer" });
+    admin.ok("acl.add", entry).await;
+    let group = admin.ok("group.create", json!({ "name": "team" })).await;
+    admin
+        .ok("group.addUser", json!({ "id": group, "userId": ann }))
+        .await;
+    let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    let token = client.ok("token.create", json!({})).await;
+
+    admin.ok("user.delete", json!({ "id": ann })).await;
+    assert!(is_closed(&mut client).await);
+    assert_eq!(
+        signed_in(&server, "ann", PASSWORD).await.err().expect("gone")["code"],
+        3
+    );
+    let mut client = server.connect().await;
+    let error = client.call("session.signIn", json!({ "token": token })).await;
+    assert_eq!(error.expect_err("gone")["code"], 3);
+    assert_eq!(admin.ok("acl.get", json!({})).await, json!([]));
+    assert_eq!(admin.ok("group.getAll", json!({})).await[0]["users"], json!([]));
+}
+
+#[tokio::test]
+async fn a_change_of_permission_ends_what_was_seen_before() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let ann = user(&mut admin, "ann").await;
+    let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    admin
+        .ok("user.set", json!({ "id": ann, "permission": "admin" }))
+        .await;
+    assert!(is_closed(&mut client).await);
+    let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    client.ok("server.getAll", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_who_knows_it() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    user(&mut admin, "ann").await;
+    let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    let wrong = json!({ "oldPassword": "guess", "newPassword": "mine now" });
+    let error = client
+        .call("user.changePassword", wrong)
+        .await
+        .expect_err("refused");
+    assert_eq!(error["code"], 3, "{error}");
+    // A wrong guess is throttled, as at sign-in.
+    let right = json!({ "oldPassword": PASSWORD, "newPassword": "mine now" });
+    client
+        .call("user.changePassword", right.clone())
+        .await
+        .expect_err("too fast");
+    eventually("the throttle lets through", async || {
+        client.call("user.changePassword", right.clone()).await.ok()
+    })
+    .await;
+    signed_in(&server, "ann", "mine now").await.expect("the new one");
+    signed_in(&server, "ann", PASSWORD)
+        .await
+        .err()
+        .expect("not the old one");
+}
+
+#[tokio::test]
+async fn a_one_time_password_is_asked_for_and_good_for_once() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let ann = user(&mut admin, "ann").await;
+    let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    let otp = |secret: Value| json!({ "id": ann, "preferences": { "otp": secret } });
+    assert_eq!(
+        client
+            .call("user.set", otp(json!("short")))
+            .await
+            .expect_err("refused")["code"],
+        10
+    );
+    client.ok("user.set", otp(json!(OTP_SECRET))).await;
+    let shown = client.ok("session.getUser", json!({})).await;
+    assert!(shown["preferences"]["otp"].is_string(), "{shown}");
+    assert_ne!(
+        shown["preferences"]["otp"], OTP_SECRET,
+        "the secret is told to nobody"
+    );
+    let token = client.ok("token.create", json!({})).await;
+
+    let sign_in = async |code: Option<String>| {
+        let mut client = server.connect().await;
+        let mut credentials = json!({ "email": "ann", "password": PASSWORD });
+        if let Some(code) = code {
+            credentials["otp"] = json!(code);
+        }
+        client.call("session.signIn", credentials).await
+    };
+    assert_eq!(sign_in(None).await.expect_err("refused")["code"], 3);
+    let right = code(0);
+    let spaced = format!("{} {}", &right[..3], &right[3..]);
+    sign_in(Some(spaced)).await.expect("signed in");
+    assert_eq!(sign_in(Some(right)).await.expect_err("used")["code"], 3);
+    // Tokens need none; and the next step's password is good, once the wrong one is forgiven.
+    let mut other = server.connect().await;
+    other.ok("session.signIn", json!({ "token": token })).await;
+    let next = code(1);
+    eventually("the throttle lets through", async || {
+        sign_in(Some(next.clone())).await.ok()
+    })
+    .await;
+
+    client.ok("user.set", otp(Value::Null)).await;
+    sign_in(None).await.expect("no more");
+}

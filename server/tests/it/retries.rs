@@ -1,0 +1,131 @@
+//! What a call does when its connection dies.
+
+use crate::support::*;
+use serde_json::{Value, json};
+use server::limits::{Limits, Pace};
+use std::time::Duration;
+use xapi_sim::{PoolConfig, SimPool};
+
+struct Scene {
+    server: TestServer,
+    pool: SimPool,
+    client: Client,
+    link: String,
+}
+
+/// A pool whose next answer is the one of the next call: polls neither end by themselves nor bring news at once.
+async fn scene() -> Scene {
+    let server = TestServer::start_with(Limits {
+        pace: Pace {
+            poll: Duration::from_secs(60),
+            ..Pace::default()
+        },
+        ..Limits::default()
+    })
+    .await;
+    let pool = SimPool::start(PoolConfig {
+        time_scale: 0.0,
+        batch_ms: 500,
+        ..PoolConfig::default()
+    })
+    .await
+    .expect("a pool");
+    let mut client = server.admin().await;
+    let link = client.add_pool(&pool).await;
+    Scene {
+        server,
+        pool,
+        client,
+        link,
+    }
+}
+
+#[tokio::test]
+async fn what_only_reads_is_asked_again() {
+    let scene = scene().await;
+    let (vm, id) = guest(&scene.pool, "Running");
+    let pool = scene.server.app.pools.pool_of_server(&scene.link);
+    let pool = pool.expect("connected");
+    scene.pool.truncate_answers(1);
+    let answer = pool.call("VM.get_uuid", &[json!(vm)]).await.expect("an answer");
+    assert_eq!(answer.parse::<String>().expect("a uuid"), id);
+    assert_eq!(scene.pool.stats().calls_of("VM.get_uuid"), 2);
+}
+
+#[tokio::test]
+async fn what_changes_something_is_not_asked_again() {
+    let mut scene = scene().await;
+    let (vm, id) = guest(&scene.pool, "Running");
+    scene.pool.truncate_answers(1);
+    let tag = json!({ "id": id, "tag": "lost" });
+    let answer = scene
+        .client
+        .call("tag.add", tag)
+        .await
+        .expect_err("no answer came");
+    let data = &answer["data"];
+    assert_eq!(data["code"], "OUTCOME_UNKNOWN", "{answer}");
+    assert_eq!(data["params"][0], "VM.add_tags", "{answer}");
+    assert_eq!(scene.pool.stats().calls_of("VM.add_tags"), 1);
+    let tags = scene.pool.read(|db| db.get("VM", &vm, "tags").clone());
+    assert!(tags.contains("lost"), "that is why it must not be called again");
+}
+
+#[tokio::test]
+async fn an_operation_whose_start_was_not_answered_names_its_task() {
+    let mut scene = scene().await;
+    let (vm, id) = guest(&scene.pool, "Halted");
+    scene.pool.truncate_answers(1);
+    let start = scene.client.call("vm.start", json!({ "id": id })).await;
+    let answer = start.expect_err("no answer came");
+    let data = &answer["data"];
+    assert_eq!(data["code"], "OUTCOME_UNKNOWN", "{answer}");
+    let named = data["params"][2].as_str().expect("a task");
+    let objects: Value = json!(scene.client.all_objects().await);
+    assert_eq!(objects[named]["type"], "task", "{answer}");
+    assert_eq!(objects[named]["name_label"], "Async.VM.start");
+    assert_eq!(scene.pool.stats().calls_of("Async.VM.start"), 1);
+    assert_eq!(scene.pool.read(|db| db.text("VM", &vm, "power_state")), "Running");
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_link_that_comes_back() {
+    let mut scene = scene().await;
+    let (vm, id) = guest(&scene.pool, "Running");
+    scene.pool.set_listening(false).await.expect("it stops");
+    scene
+        .client
+        .server_until(&scene.link, "the link is lost", |server| {
+            server["status"] != "connected"
+        })
+        .await;
+    let mut other = scene.server.admin().await;
+    let tag = json!({ "id": id, "tag": "patient" });
+    let asked = other.request("tag.add", tag).await;
+    scene.pool.set_listening(true).await.expect("it starts");
+    let answer = other.answer().await;
+    assert_eq!(
+        (&answer["id"], &answer["result"]),
+        (&json!(asked), &json!(true)),
+        "{answer}"
+    );
+    let tags = scene.pool.read(|db| db.get("VM", &vm, "tags").clone());
+    assert!(tags.contains("patient"));
+}
+
+#[tokio::test]
+async fn a_call_that_comes_with_the_end_of_a_link_leaves_no_session() {
+    let mut scene = scene().await;
+    let pool = scene.server.app.pools.pool_of_server(&scene.link);
+    let pool = pool.expect("connected");
+    scene
+        .client
+        .ok("server.disable", json!({ "id": scene.link }))
+        .await;
+    let error = pool.call("VM.get_all", &[]).await.expect_err("there is no link");
+    assert!(
+        matches!(error, xapi::CallError::Transport { sent: false, .. }),
+        "{error}"
+    );
+    assert_eq!(scene.pool.read(|db| db.refs("session").len()), 0);
+}

@@ -1,0 +1,57 @@
+//! Five pools that change a thousand times per second, and everything that the simulator can do to them: the
+//! server's inventory is theirs again within ten seconds, and nothing is left behind.
+//!
+//! The seed is printed; `SOAK_SEED` plays it again.
+
+mod faults;
+#[path = "../pool/mod.rs"]
+mod pool;
+#[allow(dead_code, reason = "each test program uses its part")]
+#[path = "../support/mod.rs"]
+mod support;
+#[allow(dead_code, reason = "each test program uses its part")]
+mod world;
+
+use faults::FAULTS;
+use std::time::Duration;
+use world::World;
+
+#[test]
+fn every_fault_is_tried() {
+    for trouble in xapi_sim::TROUBLES {
+        let tried = FAULTS.iter().any(|fault| fault.begin.0 == trouble.name);
+        let no_fault = ["churn", "off", "power-on"].contains(&trouble.name);
+        assert!(tried || no_fault, "{}", trouble.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_fault_and_after_many_the_inventory_is_right_and_nothing_leaks() {
+    let mut world = World::start(&[]).await;
+    world.settle("the start").await;
+    world.churn().await;
+    world.settle("a quiet hour").await;
+    let before = world.resources().await;
+
+    // Each pool has another fault at a time.
+    for faults in FAULTS.chunks(world.pools()) {
+        let names: Vec<&str> = faults.iter().map(|fault| fault.begin.0).collect();
+        world.set_churn(true);
+        for (pool, fault) in faults.iter().enumerate() {
+            assert!(
+                world.begin(pool, fault).await,
+                "{} is not to be had",
+                fault.begin.0
+            );
+        }
+        world.wait(Duration::from_secs(2)).await;
+        world.heal().await;
+        world.settle(&names.join(", ")).await;
+    }
+
+    world.faults_at_random(Duration::from_secs(15), 1.0).await;
+    world.settle("many faults at random").await;
+    let now = world.resources().await;
+    world.compare_tasks_and_sockets(&before, &now);
+    world.stop().await;
+}
