@@ -11,10 +11,20 @@ const UNIT: u64 = 64 << 10;
 /// Most that the disks of a pool hold together; more is an error of their repository.
 pub const LIMIT: usize = 512 << 20;
 
-#[derive(Default)]
 pub struct Disks {
     known: FxHashMap<Box<str>, Disk>,
     units: usize,
+    limit: usize,
+}
+
+impl Default for Disks {
+    fn default() -> Disks {
+        Disks {
+            known: FxHashMap::default(),
+            units: 0,
+            limit: LIMIT / UNIT as usize,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -97,7 +107,7 @@ impl Disks {
             }
             unit[(from - start) as usize..(to - start) as usize].copy_from_slice(part);
             if is_new {
-                if (self.units + 1) * UNIT as usize > LIMIT {
+                if self.units >= self.limit {
                     return Err(Full);
                 }
                 self.units += 1;
@@ -154,8 +164,13 @@ mod tests {
         let first = disks.read("world", "some-uuid", 0, 512).expect("lines");
         assert!(first.starts_with(b"Simulated disk some-uuid\n"));
         assert_eq!(first[510..], [0x55, 0xaa]);
+        disks.limit = 10;
         let unit = vec![1; UNIT as usize];
-        let written = (0..).find(|at| disks.write("w", "u", at * UNIT, &unit).is_err());
-        assert_eq!(written, Some(LIMIT as u64 / UNIT));
+        let written = (0..100).find(|at| disks.write("w", "u", at * UNIT, &unit).is_err());
+        assert_eq!(written, Some(10));
+        // What is there can be written again, and room comes back.
+        disks.write("w", "u", 0, &[2]).expect("room");
+        disks.remove("w");
+        disks.write("x", "u", 0, &[2]).expect("room");
     }
 }

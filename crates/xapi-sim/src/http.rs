@@ -23,6 +23,8 @@ const MAX_BODY: usize = 300 * 1024;
 pub struct Request {
     pub method: String,
     pub path: String,
+    /// Path and query as they came.
+    pub target: String,
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -94,6 +96,16 @@ impl Response {
         response
     }
 
+    /// Elsewhere.
+    pub fn redirect(to: String) -> Response {
+        let mut response = Response {
+            status: 302,
+            ..Response::new("text/html", "")
+        };
+        response.headers.push(("Location", to));
+        response
+    }
+
     /// The answer as it goes on a connection that ends with it.
     pub fn to_bytes(&self) -> Vec<u8> {
         [self.head(false).as_bytes(), &self.body].concat()
@@ -117,6 +129,7 @@ impl Response {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        302 => "Found",
         400 => "Bad Request",
         401 => "Unauthorised",
         403 => "Forbidden",
@@ -208,6 +221,9 @@ async fn answer(request: &Request, pool: &Arc<Shared>, host: usize) -> Response 
         ("POST", _) => xml_rpc(request, pool, host).await,
         ("OPTIONS", "/" | "/json" | "/jsonrpc") => preflight(request),
         ("GET", "/rrd_updates") => crate::rrd::updates(request, pool, host),
+        ("GET", "/host_rrd" | "/host_rrds" | "/vm_rrd" | "/vm_rrds" | "/sr_rrd") => {
+            crate::rrd::dump(request, pool, host)
+        }
         ("GET", "/") => Response::new("text/html", "<html><body>Simulated XenServer</body></html>"),
         ("GET", _) => Response::error(404, "not found"),
         ("PUT", _) => Response::error(403, "forbidden"),
@@ -372,6 +388,7 @@ fn parse_head(head: &[u8]) -> Option<Request> {
     Some(Request {
         method: method.to_owned(),
         path: path.to_owned(),
+        target: target.to_owned(),
         query: query
             .split('&')
             .filter(|pair| !pair.is_empty())

@@ -53,6 +53,30 @@ fn states(operation: &str) -> &'static [&'static str] {
     }
 }
 
+/// What a control domain can do at all.
+const OF_CONTROL_DOMAINS: [&str; 4] = [
+    "changing_dynamic_range",
+    "changing_static_range",
+    "changing_memory_limits",
+    "metadata_export",
+];
+
+/// As [`check`], and what `allowed_operations` leaves out although it is not refused.
+pub fn check_strictly(db: &Db, vm: &str, operation: &str) -> Result<(), Fault> {
+    check(db, vm, operation)?;
+    let platform = db.get("VM", vm, "platform");
+    let immobile = ["nomigrate", "nested-virt"]
+        .iter()
+        .any(|key| platform.text(key) == "true");
+    match immobile && MOVES.contains(&operation) {
+        true => Err(Fault::new("VM_IS_IMMOBILE", [vm])),
+        false => Ok(()),
+    }
+}
+
+/// What takes a guest's memory elsewhere.
+const MOVES: [&str; 4] = ["suspend", "checkpoint", "pool_migrate", "migrate_send"];
+
 /// Raises what the server would raise before an operation on a VM.
 pub fn check(db: &Db, vm: &str, operation: &str) -> Result<(), Fault> {
     db.check("VM", vm)?;
@@ -63,7 +87,18 @@ pub fn check(db: &Db, vm: &str, operation: &str) -> Result<(), Fault> {
     let actual = db.get("VM", vm, "power_state").str();
     let suspended_snapshot =
         flag("is_a_snapshot") && matches!(operation, "clone" | "copy") && actual == "Suspended";
-    if !states(operation).contains(&actual) && !suspended_snapshot && !flag("is_control_domain") {
+    let clones_suspended = matches!(operation, "clone" | "copy")
+        && actual == "Suspended"
+        && db
+            .get("pool", &db.pool(), "other_config")
+            .text("allow_clone_suspended_vm")
+            == "true";
+    let static_range = flag("is_control_domain") && operation == "changing_static_range";
+    let in_time = match flag("is_control_domain") {
+        true => !static_range || actual == "Running",
+        false => states(operation).contains(&actual) || suspended_snapshot || clones_suspended,
+    };
+    if !in_time {
         let expected = states(operation).join(", ").to_lowercase();
         return Err(Fault::new(
             "VM_BAD_POWER_STATE",
@@ -112,15 +147,7 @@ pub fn check(db: &Db, vm: &str, operation: &str) -> Result<(), Fault> {
     if operation == "revert" && !flag("is_a_snapshot") {
         return Err(Fault::bare("REVERT_ONLY_ALLOWED_ON_SNAPSHOT"));
     }
-    if flag("is_control_domain")
-        && ![
-            "changing_dynamic_range",
-            "changing_static_range",
-            "changing_memory_limits",
-            "metadata_export",
-        ]
-        .contains(&operation)
-    {
+    if flag("is_control_domain") && !OF_CONTROL_DOMAINS.contains(&operation) {
         return Err(Fault::not_allowed(
             "This operation is not allowed on a control domain",
         ));
@@ -130,8 +157,10 @@ pub fn check(db: &Db, vm: &str, operation: &str) -> Result<(), Fault> {
     {
         return Err(Fault::new("VM_LACKS_FEATURE", [vm]));
     }
-    let moves = ["suspend", "checkpoint", "pool_migrate", "migrate_send"].contains(&operation);
-    if moves && actual == "Running" {
+    if ["snapshot", "checkpoint", "suspend", "csvm"].contains(&operation) && has_reset_disk(db, vm) {
+        return Err(Fault::bare("VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION"));
+    }
+    if MOVES.contains(&operation) && actual == "Running" {
         if !db.get("VM", vm, "attached_PCIs").set().is_empty() {
             return Err(Fault::new("VM_HAS_PCI_ATTACHED", [vm]));
         }
@@ -142,10 +171,29 @@ pub fn check(db: &Db, vm: &str, operation: &str) -> Result<(), Fault> {
             return Err(Fault::new("VM_HAS_VUSBS", [vm]));
         }
     }
+    if operation == "make_into_template" {
+        let assigned = [
+            ("appliance", "VM_appliance", "VM_IS_PART_OF_AN_APPLIANCE"),
+            ("snapshot_schedule", "VMSS", "VM_ASSIGNED_TO_SNAPSHOT_SCHEDULE"),
+        ];
+        for (field, class, code) in assigned {
+            let other = db.text("VM", vm, field);
+            if db.exists(class, &other) {
+                return Err(Fault::new(code, [vm, &other]));
+            }
+        }
+    }
     if operation == "create_vtpm" && !db.get("VM", vm, "VTPMs").set().is_empty() {
         return Err(Fault::new("VTPM_MAX_AMOUNT_REACHED", ["1"]));
     }
     Ok(())
+}
+
+/// A disk that forgets at each start cannot be kept.
+fn has_reset_disk(db: &Db, vm: &str) -> bool {
+    let vbds = db.get("VM", vm, "VBDs").set().iter();
+    let mut vdis = vbds.map(|vbd| db.get("VBD", vbd.str(), "VDI").str());
+    vdis.any(|vdi| db.get("VDI", vdi, "on_boot").str() == "reset")
 }
 
 fn needed_feature(operation: &str) -> Option<&'static str> {

@@ -38,6 +38,7 @@ const SILENT: &[&str] = &[
     "Diagnostics.gc_compact",
     "VDI.force_unlock",
     "VM.restart_device_models",
+    "pool.enable_local_storage_caching",
     "SR.assert_supports_database_replication",
 ];
 
@@ -76,6 +77,19 @@ enum Setting {
 }
 
 const OTHERS: &[&str] = &[
+    "host.apply_updates",
+    "host.declare_dead",
+    "host.emergency_ha_disable",
+    "host.license_add",
+    "host.license_remove",
+    "host.shutdown_agent",
+    "pool.sync_updates",
+    "pool.check_update_readiness",
+    "pool.reset_telemetry_uuid",
+    "pool.install_ca_certificate",
+    "pool.certificate_install",
+    "pool.uninstall_ca_certificate",
+    "pool.certificate_uninstall",
     "host.disable_local_storage_caching",
     "pool.disable_local_storage_caching",
     "host.get_sched_gran",
@@ -301,6 +315,33 @@ fn host(call: &Call, name: &str, p: &[Value]) -> Outcome {
             sources(call, "host", name, p)
         }
         "retrieve_wlb_evacuate_recommendations" => Err(Fault::bare("WLB_NOT_INITIALIZED")),
+        "apply_updates" => {
+            let db = call.pool.db();
+            if db.get("pool", &db.pool(), "repositories").set().is_empty() {
+                return Err(Fault::bare("NO_REPOSITORY_ENABLED"));
+            }
+            if db.get("host", this, "enabled").bool() {
+                return Err(Fault::bare("HOST_NOT_DISABLED"));
+            }
+            value(Value::Set(vec![]))
+        }
+        "declare_dead" => call.write(|db| {
+            let metrics = db.text("host", this, "metrics");
+            db.set("host_metrics", &metrics, "live", false);
+            super::membership::recover_guests(db, this);
+            void()
+        }),
+        "emergency_ha_disable" => call.write(|db| {
+            let pool = db.pool();
+            db.set("pool", &pool, "ha_enabled", false);
+            void()
+        }),
+        "license_add" => Err(Fault::bare("LICENSE_PROCESSING_ERROR")),
+        "shutdown_agent" => {
+            let pool = call.pool.clone();
+            call.pool.afterwards(move || pool.restart());
+            void()
+        }
         _ => value(match name {
             "get_diagnostic_timing_stats" => Value::empty_map(),
             _ => Value::void(),
@@ -429,6 +470,34 @@ fn pool(call: &Call, name: &str, p: &[Value]) -> Outcome {
             let has = !call.pool.db().text("pool", &pool, "uefi_certificates").is_empty();
             Ok(Some(Value::from(if has { "ready" } else { "not_ready" })))
         }
+        "sync_updates" => {
+            if call.pool.db().get("pool", &pool, "repositories").set().is_empty() {
+                return Err(Fault::bare("NO_REPOSITORY_ENABLED"));
+            }
+            let now = Value::Date(call.pool.db().now());
+            set(&[("last_update_sync", now)])?;
+            Ok(Some(Value::from(
+                "0000000000000000000000000000000000000000000000000000000000000000",
+            )))
+        }
+        "check_update_readiness" => Ok(Some(Value::Set(vec![]))),
+        "reset_telemetry_uuid" => call.write(|db| {
+            let uuid = Value::from(db.seed.uuid());
+            let secret = db.create("secret", [("value", uuid)]);
+            let old = db.text("pool", &pool, "telemetry_uuid");
+            db.set("pool", &pool, "telemetry_uuid", &*secret);
+            db.destroy("secret", &old);
+            void()
+        }),
+        "install_ca_certificate" | "certificate_install" => {
+            call.write(|db| install_ca(db, p[0].str(), p[1].str()))
+        }
+        "uninstall_ca_certificate" | "certificate_uninstall" => call.write(|db| {
+            let missing = || Fault::new("CERTIFICATE_DOES_NOT_EXIST", [p[0].str()]);
+            let known = db.find("Certificate", "name", p[0].str()).ok_or_else(missing)?;
+            db.destroy("Certificate", &known);
+            void()
+        }),
         "deconfigure_wlb" => set(&[
             ("wlb_url", Value::from("")),
             ("wlb_username", Value::from("")),
@@ -438,6 +507,39 @@ fn pool(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "initialize_wlb" => Err(Fault::bare("WLB_CONNECTION_REFUSED")),
         _ => Err(Fault::bare("WLB_NOT_INITIALIZED")),
     }
+}
+
+/// A certificate of an authority that the pool trusts, kept as a file of that name.
+fn install_ca(db: &mut Db, name: &str, certificate: &str) -> Outcome {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+        return Err(Fault::new("CERTIFICATE_NAME_INVALID", [name]));
+    }
+    if db.find("Certificate", "name", name).is_some() {
+        return Err(Fault::new("CERTIFICATE_ALREADY_EXISTS", [name]));
+    }
+    if !certificate
+        .trim_start()
+        .starts_with("-----BEGIN CERTIFICATE-----")
+    {
+        return Err(Fault::bare("CA_CERTIFICATE_INVALID"));
+    }
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(certificate.trim().as_bytes());
+    let print: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    let print = Value::from(print.join(":"));
+    let now = db.now();
+    db.create(
+        "Certificate",
+        [
+            ("name", Value::from(name)),
+            ("type", Value::from("ca")),
+            ("not_before", Value::Date(now)),
+            ("not_after", Value::Date(now + 3_650 * 86_400)),
+            ("fingerprint", print.clone()),
+            ("fingerprint_sha256", print),
+        ],
+    );
+    void()
 }
 
 /// Measurements by name, and the few questions of virtual machines that share their shape.

@@ -57,10 +57,19 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             }))))
         }
         ("VDI", "copy") => {
-            let marks = call.begin(|db| mark_vdi(db, this, "copy")).await?;
+            let into = p[3].str();
+            let plan = |db: &Db| {
+                assert_copy_fits(db, this, into)?;
+                mark_vdi(db, this, "copy")
+            };
+            let marks = call.begin(plan).await?;
             call.pass(&marks, 4.0).await?;
-            let made = call.end(&marks, |db| match db.exists("VDI", p[3].str()) {
-                true => p[3].str().to_owned(),
+            let made = call.end(&marks, |db| match db.exists("VDI", into) {
+                true => {
+                    let uuid = db.text("VDI", this, "uuid");
+                    db.disks.copy(this, &uuid, into);
+                    into.to_owned()
+                }
                 false => clone::copy_vdi(db, this, false, Some(p[1].str())),
             });
             Ok(Some(Value::from(made)))
@@ -325,6 +334,22 @@ async fn destroy_vdi(call: &Call, vdi: &str, with_data: bool) -> Outcome {
     void()
 }
 
+/// Can the contents of a disk go into another one, if there is one?
+fn assert_copy_fits(db: &Db, vdi: &str, into: &str) -> Result<(), Fault> {
+    db.check("VDI", vdi)?;
+    if !db.exists("VDI", into) {
+        return Ok(());
+    }
+    let size = |vdi: &str| db.get("VDI", vdi, "virtual_size").int();
+    if db.get("VDI", into, "read_only").bool() {
+        return Err(Fault::new("VDI_READONLY", [into]));
+    }
+    match size(into) < size(vdi) {
+        true => Err(Fault::new("VDI_TOO_SMALL", [into, &size(vdi).to_string()])),
+        false => Ok(()),
+    }
+}
+
 /// A disk gets the contents of its snapshot back; it keeps its reference, and all its snapshots.
 async fn revert(call: &Call, snapshot: &str) -> Outcome {
     let disk = {
@@ -346,6 +371,8 @@ async fn revert(call: &Call, snapshot: &str) -> Outcome {
             let value = db.get("VDI", snapshot, field).clone();
             db.set("VDI", &disk, field, value);
         }
+        let uuid = db.text("VDI", snapshot, "uuid");
+        db.disks.copy(snapshot, &uuid, &disk);
         let new = db.get("VDI", &disk, "virtual_size").int();
         account(db, &sr, new - old);
     });

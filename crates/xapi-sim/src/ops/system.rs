@@ -11,6 +11,11 @@ pub const SESSION: &[&str] = &[
     "logout",
     "change_password",
     "get_all_subject_identifiers",
+    "slave_login",
+    "slave_local_login",
+    // Answered by `rpc::supporter`, before a session is looked for.
+    "slave_local_login_with_password",
+    "local_logout",
 ];
 /// `from` and `next` are answered in pieces, before `ops`.
 pub const EVENT: &[&str] = &[
@@ -54,6 +59,11 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             void()
         }
         ("session", "change_password") => void(),
+        // The secret of the pool is told to nobody.
+        ("session", "slave_login" | "slave_local_login") => Err(Fault::new(
+            "SESSION_AUTHENTICATION_FAILED",
+            ["", "Authentication failure"],
+        )),
         ("session", "get_all_subject_identifiers") => Ok(Some(Value::Set(vec![]))),
         ("event", "register") => {
             legacy_events::register(call, &p[0])?;

@@ -71,6 +71,11 @@ impl Shared {
         self.members.lock().get(at).map(|machine| machine.host.clone())
     }
 
+    /// Where that machine listens.
+    pub fn list_address(&self, at: usize) -> Option<SocketAddr> {
+        self.members.lock().get(at).and_then(|machine| machine.address)
+    }
+
     pub fn is_up(&self, host: &str) -> bool {
         let members = self.members.lock();
         let machine = members.iter().find(|machine| *machine.host == *host);

@@ -8,7 +8,8 @@ use crate::fault::Fault;
 use crate::pool::Shared;
 use crate::value::Value;
 
-/// The answer of machine number `at`, or `None` when it is the master and the call goes its usual way.
+/// The answer of machine number `at`, or `None` when it is the master and the call goes its usual way. Sessions of one
+/// host alone are for emergencies: every host gives them.
 pub fn answer(pool: &Arc<Shared>, at: usize, method: &str, params: &[Value]) -> Result<Option<Reply>, Fault> {
     let (master, address, generation) = {
         let db = pool.db();
@@ -19,12 +20,10 @@ pub fn answer(pool: &Arc<Shared>, at: usize, method: &str, params: &[Value]) -> 
     let Some(host) = pool.member(at) else {
         return Err(Fault::bare("HOST_STILL_BOOTING"));
     };
-    if *host == *master {
-        return Ok(None);
-    }
     let text = |at: usize| params.get(at).map_or("", Value::str);
     let method = method.replacen('_', ".", usize::from(!method.contains('.')));
     let value = match method.as_str() {
+        // Every host can be talked to alone.
         "session.slave_local_login_with_password" => {
             if text(0) != pool.config.user || text(1) != pool.config.password {
                 let why = "Authentication failure";
@@ -39,6 +38,7 @@ pub fn answer(pool: &Arc<Shared>, at: usize, method: &str, params: &[Value]) -> 
             pool.local_sessions().remove(text(0));
             Value::void()
         }
+        _ if *host == *master => return Ok(None),
         "pool.is_slave" => Value::Bool(true),
         "pool.emergency_transition_to_master" => {
             if !pool.local_sessions().contains(text(0)) {

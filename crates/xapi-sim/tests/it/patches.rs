@@ -266,3 +266,73 @@ async fn plugins_are_missing_and_measurements_have_names() {
         ["VM_BAD_POWER_STATE", &halted, "running", "halted"]
     );
 }
+
+#[tokio::test]
+async fn authorities_are_trusted_by_name() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let pem = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+    assert_eq!(
+        client
+            .fault("pool.install_ca_certificate", json!(["../x", pem]))
+            .await,
+        ["CERTIFICATE_NAME_INVALID", "../x"]
+    );
+    assert_eq!(
+        client
+            .fault("pool.install_ca_certificate", json!(["ca.pem", "x"]))
+            .await,
+        ["CA_CERTIFICATE_INVALID"]
+    );
+    client
+        .ok("pool.install_ca_certificate", json!(["ca.pem", pem]))
+        .await;
+    assert_eq!(
+        client
+            .fault("pool.install_ca_certificate", json!(["ca.pem", pem]))
+            .await,
+        ["CERTIFICATE_ALREADY_EXISTS", "ca.pem"]
+    );
+    client
+        .ok("pool.uninstall_ca_certificate", json!(["ca.pem"]))
+        .await;
+    assert_eq!(
+        client
+            .fault("pool.uninstall_ca_certificate", json!(["ca.pem"]))
+            .await,
+        ["CERTIFICATE_DOES_NOT_EXIST", "ca.pem"]
+    );
+    assert_eq!(
+        client
+            .fault("pool.sync_updates", json!([client.session, false]))
+            .await[0],
+        "HANDLE_INVALID"
+    );
+}
+
+#[tokio::test]
+async fn the_master_gives_sessions_of_its_own_too() {
+    let pool = pool().await;
+    let mut client = Client::connect(&pool).await;
+    let session = client
+        .rpc(
+            "session.slave_local_login_with_password",
+            json!(["root", "password"]),
+        )
+        .await
+        .expect("logs in");
+    let refused = client
+        .rpc("pool.get_all", json!([session]))
+        .await
+        .expect_err("known to this host alone");
+    assert_eq!(refused["message"], "SESSION_INVALID");
+    client
+        .rpc("session.local_logout", json!([session]))
+        .await
+        .expect("logs out");
+    let refused = client
+        .rpc("session.slave_login", json!(["OpaqueRef:NULL", "guess"]))
+        .await
+        .expect_err("a secret");
+    assert_eq!(refused["message"], "SESSION_AUTHENTICATION_FAILED");
+}

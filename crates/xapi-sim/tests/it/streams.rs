@@ -137,6 +137,22 @@ async fn a_disk_comes_out_as_it_went_in_raw_and_as_vhd() {
     let snapshot = snapshot.as_str().expect("a reference");
     let (_, kept) = get(&pool, &session, &format!("/export_raw_vdi?vdi={snapshot}")).await;
     assert!(kept == bytes, "the snapshot is as it was");
+    client.ok("VDI.revert", json!([snapshot])).await;
+    let (_, back) = get(&pool, &session, &format!("/export_raw_vdi?vdi={first}")).await;
+    assert!(back == bytes, "the disk is as it was");
+    // Into another disk, if it is large enough.
+    let (small, large) = (
+        disk(&pool, &mut client, 2 << 20).await,
+        disk(&pool, &mut client, 20 << 20).await,
+    );
+    let none = "OpaqueRef:NULL";
+    assert_eq!(
+        client.fault("VDI.copy", json!([first, none, none, small])).await,
+        ["VDI_TOO_SMALL", &small, &size.to_string()]
+    );
+    client.ok("VDI.copy", json!([first, none, none, large])).await;
+    let (_, copied) = get(&pool, &session, &format!("/export_raw_vdi?vdi={large}")).await;
+    assert!(copied[..bytes.len()] == bytes[..], "the copy holds the same");
 }
 
 #[tokio::test]

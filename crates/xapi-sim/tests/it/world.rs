@@ -183,3 +183,120 @@ async fn https_presents_the_certificate_of_the_fingerprint() {
     let known = pool.read(|db| db.find("Certificate", "fingerprint_sha256", &print));
     assert!(known.is_some(), "the pool's own record says the same");
 }
+
+#[tokio::test]
+async fn whole_archives_come_oldest_first_and_agree_with_the_updates() {
+    let pool = pool_with(PoolConfig {
+        hosts: 2,
+        ..PoolConfig::default()
+    })
+    .await;
+    let mut client = Client::login(&pool).await;
+    let session = client.session.clone();
+    let answer = client
+        .request("GET", &format!("/host_rrd?json=true&session_id={session}"), "")
+        .await
+        .expect("an answer");
+    let dump: Json = serde_json::from_str(&answer.body).expect("JSON");
+    let archives = dump["rra"].as_array().expect("archives");
+    let kinds: Vec<_> = archives
+        .iter()
+        .map(|archive| (archive["cf"].as_str(), archive["pdp_per_row"].as_str()))
+        .collect();
+    assert_eq!(kinds.len(), 10);
+    assert_eq!(
+        kinds[..3],
+        [
+            (Some("AVERAGE"), Some("1")),
+            (Some("AVERAGE"), Some("12")),
+            (Some("MIN"), Some("12"))
+        ]
+    );
+    let path =
+        format!("/rrd_updates?cf=AVERAGE&host=true&vm_uuid=none&json=true&start=-300&session_id={session}");
+    let answer = client.request("GET", &path, "").await.expect("an answer");
+    let updates: Json = serde_json::from_str(&answer.body).expect("JSON");
+    let (newest, last): (i64, i64) = (
+        updates["data"][0]["t"]
+            .as_str()
+            .expect("a time")
+            .parse()
+            .expect("a number"),
+        dump["lastupdate"]
+            .as_str()
+            .expect("a time")
+            .parse()
+            .expect("a number"),
+    );
+    // The same moment in both, though a step may have passed between the answers.
+    let rows = archives[0]["database"].as_array().expect("rows");
+    let steps = ((newest - last / 5 * 5) / 5) as usize;
+    assert_eq!(rows.len(), 120);
+    assert_eq!(rows[119], updates["data"][steps]["values"]);
+    // Lowest, mean, highest of the same row.
+    let row = |archive: usize| {
+        archives[archive]["database"][100][0]
+            .as_str()
+            .expect("text")
+            .parse::<f64>()
+            .expect("a number")
+    };
+    assert!(row(2) <= row(1) && row(1) <= row(3));
+    let without =
+        format!("/rrd_updates?host=true&vm_uuid=none&json=true&interval=60&start=-900&session_id={session}");
+    let answer = client.request("GET", &without, "").await.expect("an answer");
+    assert!(
+        answer.body.contains("\"MIN:host:")
+            && answer.body.contains("\"MAX:host:")
+            && !answer.body.contains("MIN:vm:")
+    );
+    // A guest's are with its host, those of one that rests with the master.
+    let master = pool.members()[0].host.clone();
+    let (here, there, rests) = pool.read(|db| {
+        let find = |fits: &dyn Fn(&str) -> bool| {
+            let vms = db
+                .refs("VM")
+                .into_iter()
+                .filter(|vm| !db.get("VM", vm, "is_a_template").bool());
+            let mut vms = vms.filter(|vm| fits(db.get("VM", vm, "resident_on").str()));
+            db.text("VM", &vms.next().expect("a VM"), "uuid")
+        };
+        (
+            find(&|host| host == &*master),
+            find(&|host| host.len() > 20 && host != &*master),
+            find(&|host| host == "OpaqueRef:NULL"),
+        )
+    });
+    for (uuid, status) in [
+        (here.as_str(), 200),
+        (&there, 302),
+        (&rests, 200),
+        ("nobody", 404),
+    ] {
+        let path = format!("/vm_rrd?uuid={uuid}&session_id={session}");
+        let answer = client.request("GET", &path, "").await.expect("an answer");
+        assert_eq!(answer.status, status, "{uuid}");
+        if status == 200 {
+            assert!(
+                answer.body.starts_with("<?xml")
+                    && answer.body.contains("<cf>AVERAGE</cf>")
+                    && !answer.body.contains("<cf>MIN</cf>")
+            );
+        }
+        if status == 302 {
+            let second = pool.members()[1].address.expect("an address");
+            assert!(
+                answer
+                    .head
+                    .contains(&format!("Location: http://{second}/vm_rrd?uuid={uuid}")),
+                "{}",
+                answer.head
+            );
+        }
+    }
+    let answer = client
+        .request("GET", &format!("/vm_rrd?session_id={session}"), "")
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status, 400);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{check, has_feature};
+use super::{check_strictly, has_feature};
 use crate::db::Db;
 use crate::model::model;
 use crate::value::Value;
@@ -71,87 +71,45 @@ pub fn computed(db: &Db, class: &str, reference: &str) -> Option<Value> {
     Some(Value::set_of(listed))
 }
 
+/// What is legal but never listed.
+const UNLISTED: [&str; 20] = [
+    "snapshot_with_quiesce",
+    "create_template",
+    "power_state_reset",
+    "csvm",
+    "get_boot_record",
+    "send_sysrq",
+    "send_trigger",
+    "query_services",
+    "shutdown",
+    "call_plugin",
+    "changing_memory_live",
+    "awaiting_memory_live",
+    "changing_memory_limits",
+    "changing_shadow_memory_live",
+    "changing_VCPUs",
+    "assert_operation_valid",
+    "data_source_op",
+    "update_allowed_operations",
+    "import",
+    "reverting",
+];
+
+/// Of the operations that would not be refused, those that are shown.
 fn vm(db: &Db, reference: &str) -> Vec<&'static str> {
     let flag = |field: &str| db.get("VM", reference, field).bool();
-    let running = db.get("VM", reference, "power_state").str();
-    let candidates: &[&str] = if flag("is_control_domain") {
-        match running {
-            "Running" => {
-                return vec![
-                    "changing_dynamic_range",
-                    "changing_static_range",
-                    "metadata_export",
-                ];
-            }
-            _ => return vec!["changing_dynamic_range", "metadata_export"],
-        }
-    } else if flag("is_a_snapshot") {
-        &[
-            "clone",
-            "copy",
-            "revert",
-            "export",
-            "metadata_export",
-            "destroy",
-            "hard_shutdown",
-        ]
-    } else if flag("is_a_template") {
-        &[
-            "clone",
-            "copy",
-            "provision",
-            "migrate_send",
-            "changing_dynamic_range",
-            "changing_static_range",
-            "changing_shadow_memory",
-            "changing_NVRAM",
-            "export",
-            "metadata_export",
-            "destroy",
-        ]
-    } else {
-        &[
-            "snapshot",
-            "clone",
-            "copy",
-            "checkpoint",
-            "start",
-            "start_on",
-            "pause",
-            "unpause",
-            "clean_shutdown",
-            "clean_reboot",
-            "hard_shutdown",
-            "hard_reboot",
-            "suspend",
-            "resume",
-            "resume_on",
-            "pool_migrate",
-            "migrate_send",
-            "changing_dynamic_range",
-            "changing_static_range",
-            "changing_shadow_memory",
-            "changing_VCPUs_live",
-            "changing_NVRAM",
-            "make_into_template",
-            "export",
-            "metadata_export",
-            "destroy",
-            "create_vtpm",
-            "sysprep",
-        ]
+    let hidden: &[&str] = match (flag("is_a_template"), flag("is_default_template")) {
+        (true, true) => &["create_vtpm", "make_into_template", "migrate_send", "destroy"],
+        (true, false) => &["create_vtpm", "make_into_template"],
+        _ => &[],
     };
-    let built_in = flag("is_default_template");
     let lists = |operation: &str| {
-        let hidden = built_in && matches!(operation, "migrate_send" | "destroy");
         let needs_tools = operation == "migrate_send" && !has_feature(db, reference, "feature-suspend");
-        !hidden && !needs_tools && check(db, reference, operation).is_ok()
+        let known = !UNLISTED.contains(&operation) && !hidden.contains(&operation);
+        known && !needs_tools && check_strictly(db, reference, operation).is_ok()
     };
-    candidates
-        .iter()
-        .copied()
-        .filter(|operation| lists(operation))
-        .collect()
+    let all = model().enums["vm_operations"].iter().map(String::as_str);
+    all.filter(|operation| lists(operation)).collect()
 }
 
 /// Whether the guest lets devices come and go.
@@ -249,30 +207,14 @@ fn host(db: &Db, reference: &str) -> Vec<&'static str> {
     let removing = current
         .iter()
         .any(|(_, op)| ["evacuate", "reboot", "shutdown"].contains(&op.str()));
-    if db.get("host", reference, "enabled").bool() && !removing {
-        vec![
-            "provision",
-            "vm_start",
-            "vm_resume",
-            "vm_migrate",
-            "evacuate",
-            "enable",
-        ]
-    } else if removing {
-        vec!["enable"]
-    } else {
-        vec![
-            "provision",
-            "vm_start",
-            "vm_resume",
-            "vm_migrate",
-            "evacuate",
-            "reboot",
-            "shutdown",
-            "apply_updates",
-            "enable",
-        ]
+    let mut allowed = vec!["enable"];
+    if !removing {
+        allowed.extend(["provision", "vm_start", "vm_resume", "vm_migrate", "evacuate"]);
+        if !db.get("host", reference, "enabled").bool() {
+            allowed.extend(["reboot", "shutdown", "apply_updates"]);
+        }
     }
+    allowed
 }
 
 fn sr(db: &Db, reference: &str) -> Vec<&'static str> {

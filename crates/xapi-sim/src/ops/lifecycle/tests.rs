@@ -147,3 +147,54 @@ fn hard_shutdown_goes_over_a_clean_one_but_not_the_other_way() {
         ]
     );
 }
+
+#[test]
+fn disks_that_forget_appliances_and_clones_of_the_suspended() {
+    let mut db = Db::new(1);
+    let pool = db.create("pool", []);
+    let vm = machine(&mut db, "Running", true);
+    let vdi = db.create("VDI", [("on_boot", Value::from("reset"))]);
+    db.create("VBD", [("VM", Value::from(&*vm)), ("VDI", Value::from(&*vdi))]);
+    for operation in ["snapshot", "checkpoint", "suspend"] {
+        let fault = check(&db, &vm, operation).expect_err(operation);
+        assert_eq!(
+            fault.description(),
+            ["VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION"]
+        );
+    }
+    assert_eq!(check(&db, &vm, "clean_reboot"), Ok(()));
+    let vm = machine(&mut db, "Halted", true);
+    let appliance = db.create("VM_appliance", []);
+    db.set("VM", &vm, "appliance", &*appliance);
+    let fault = check(&db, &vm, "make_into_template").expect_err("assigned");
+    assert_eq!(
+        fault.description(),
+        ["VM_IS_PART_OF_AN_APPLIANCE", &vm, &appliance]
+    );
+    let vm = machine(&mut db, "Suspended", true);
+    assert!(check(&db, &vm, "clone").is_err());
+    db.set_entry(
+        "pool",
+        &pool,
+        "other_config",
+        "allow_clone_suspended_vm",
+        Some(Value::from("true")),
+    );
+    assert_eq!(check(&db, &vm, "clone"), Ok(()));
+}
+
+#[test]
+fn who_cannot_move_is_not_offered_to() {
+    let mut db = Db::new(1);
+    let vm = machine(&mut db, "Running", true);
+    assert!(allowed(&mut db, &vm).contains(&"pool_migrate".to_owned()));
+    db.set_entry("VM", &vm, "platform", "nomigrate", Some(Value::from("true")));
+    let listed = allowed(&mut db, &vm);
+    assert!(
+        ["pool_migrate", "migrate_send", "suspend", "checkpoint"]
+            .iter()
+            .all(|op| !listed.contains(&(*op).to_owned()))
+    );
+    // Advice only.
+    assert_eq!(check(&db, &vm, "pool_migrate"), Ok(()));
+}
