@@ -50,13 +50,30 @@ impl fmt::Display for Line {
             Fate::Removed => "goes",
             Fate::LeftOut => "cannot come",
         };
-        write!(formatter, "{:<11} {:<18} {}", fate, self.collection, self.name)?;
+        write!(
+            formatter,
+            "{fate:<11} {:<18} {}",
+            self.collection,
+            shown(&self.name)
+        )?;
         if self.why.is_empty() {
             Ok(())
         } else {
-            write!(formatter, ": {}", self.why)
+            write!(formatter, ": {}", shown(&self.why))
         }
     }
+}
+
+/// Names come from elsewhere: they must not steer a terminal.
+fn shown(text: &str) -> String {
+    let visible = |character: char| {
+        if character.is_control() {
+            '\u{fffd}'
+        } else {
+            character
+        }
+    };
+    text.chars().map(visible).collect()
 }
 
 /// An import that can be made.

@@ -116,3 +116,45 @@ async fn others_cannot_read_the_store_and_folders_that_are_there_stay_as_they_ar
         program.kill().await;
     }
 }
+
+#[tokio::test]
+async fn a_redis_that_cannot_be_used_is_told_without_its_password() {
+    let folder = Folder::new();
+    let redis = RedisServer::start_with("--requirepass s3cret").await;
+    let socket = redis.socket();
+    let on_line = {
+        let mut command = command(&folder.0, "127.0.0.1:0");
+        command.args(["--redis-uri", "redis://:gu3ss@127.0.0.1:1/0"]);
+        command
+    };
+    let wrong = {
+        let mut command = command(&folder.0, "127.0.0.1:0");
+        let uri = format!("unix://{}?pass=gu3ss", socket.display());
+        command.env("XO_REDIS_URI", uri);
+        command
+    };
+    let both = {
+        let mut command = command(&folder.0, "127.0.0.1:0");
+        let file = folder.0.join("xo.toml");
+        let text = "[redis]\nuri = \"redis://127.0.0.1:1\"\nsocket = \"/nowhere\"\npassword = \"gu3ss\"\n";
+        std::fs::write(&file, text).expect("written");
+        command.arg("--config").arg(file);
+        command
+    };
+    for (command, what) in [
+        (on_line, "a command line is seen by everybody"),
+        (wrong, "Password authentication failed"),
+        (both, "one of them is needed"),
+    ] {
+        let said = fails(command).await;
+        assert!(said.contains(what) && !said.contains("gu3ss"), "{said}");
+        assert!(!said.contains("administrator"), "{said}");
+    }
+
+    let mut right = command(&folder.0, "127.0.0.1:0");
+    right.arg("--redis-socket").arg(&socket);
+    right.env("XO_REDIS_PASSWORD", "s3cret").env("XO_LOG", "off");
+    let program = Program::start(right).await;
+    assert!(!folder.0.join("xo.redb").exists());
+    program.kill().await;
+}

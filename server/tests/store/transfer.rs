@@ -576,6 +576,13 @@ async fn what_is_nothing_of_todays_is_refused() {
         let error = transfer::read(bytes).expect_err("refused").to_string();
         assert!(error.contains(what) && !error.contains("s3cret"), "{error}");
     }
+    let ours = Ours::new().await;
+    let steering = json!({ "tags": [{ "id": "\u{1b}[2Jprod", "color": "red" }] });
+    let lines = ours.import(Export::from_json(steering).expect("an export")).await;
+    assert!(
+        !lines[0].to_string().contains('\u{1b}'),
+        "a name does not steer the terminal"
+    );
     let export = transfer::read(b"{\"users\":[],\"novelties\":[]}").expect("read");
     assert!(export.notes[0].contains("novelties"));
 }

@@ -35,6 +35,8 @@ struct State {
     known: Known,
     /// The number tells one connection from the next.
     number: u64,
+    /// Whether somebody was told that the outcome of the pending change is not known.
+    given_up: bool,
     /// To connect, since the connection was lost.
     attempts: u32,
     connection: Result<(MultiplexedConnection, String), StoreError>,
@@ -132,6 +134,7 @@ impl Link {
         let nothing = State {
             known: Known::default(),
             number: 0,
+            given_up: false,
             attempts: 0,
             connection: Err(StoreError::Away("not connected yet".to_owned())),
         };
@@ -356,7 +359,10 @@ impl Link {
         };
         match timeout(self.waits.outcome, known).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Unknown(StoreError::Unknown),
+            Err(_) => {
+                self.state().given_up = true;
+                Outcome::Unknown(StoreError::Unknown)
+            }
         }
     }
 
@@ -434,8 +440,16 @@ impl Link {
         });
         match compared {
             Ok((there, connection, value)) => {
-                self.set(there, Ok((connection, value)));
                 tracing::info!("{}: connected again", self.address);
+                let made = there.revision > known.revision;
+                self.set(there, Ok((connection, value)));
+                if std::mem::take(&mut self.state().given_up) && made {
+                    tracing::warn!(
+                        "{}: the change whose outcome was not known was made; what the server shows of it may \
+                         be out of date until it is restarted",
+                        self.address
+                    );
+                }
             }
             Err(error) => {
                 let mut state = self.state();
