@@ -2,7 +2,8 @@
 
 use crate::{
     access::Access,
-    auth::Accounts,
+    audit::{Audit, Subject},
+    auth::{Accounts, SignInError, SignedIn},
     config::{Config, RedisSettings},
     http::downloads::Downloads,
     inventory,
@@ -19,6 +20,9 @@ use std::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Of a name that somebody typed at a sign-in that failed.
+const LONGEST_NOTED_NAME: usize = 100;
 
 /// Shared bytes that go with the last client that is sent them.
 struct Whole(Arc<Bytes>);
@@ -38,6 +42,7 @@ pub struct App {
     pub inventory: Arc<inventory::Store>,
     pub pools: Pools,
     pub access: Access,
+    pub audit: Audit,
     pub feed: Arc<Feed>,
     pub connections: Connections,
     pub registry: Registry,
@@ -78,6 +83,15 @@ impl App {
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
         let store = Store::open(backend, &secrets).await?;
+        let audit = Audit::open(&config.data_dir)
+            .with_context(|| format!("the audit log in {}", config.data_dir.display()))?;
+        let unreadable = store.unreadable_secrets(&secrets).await?;
+        if !unreadable.is_empty() {
+            tracing::error!(
+                records = unreadable.join(" "),
+                "secrets were sealed with another key file: bring it back, or enter them again"
+            );
+        }
         let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let access = Access::open(store.clone(), inventory.clone()).await?;
@@ -96,6 +110,7 @@ impl App {
             inventory,
             pools,
             access,
+            audit,
             feed,
             connections: Connections::default(),
             registry: Registry::new(methods::all()),
@@ -130,6 +145,29 @@ impl App {
                 tracing::error!(%error, "expired tokens could not be removed");
             }
         }
+    }
+
+    /// Writes a sign-in down, successful or not. What was refused unseen, because too many came, is not.
+    pub async fn note_sign_in(
+        &self,
+        name: Option<&str>,
+        address: &str,
+        how: &str,
+        result: &Result<SignedIn, SignInError>,
+    ) {
+        let (user_id, success) = match result {
+            Ok(signed_in) => (Some(signed_in.user_id.clone()), true),
+            Err(SignInError::InvalidCredentials | SignInError::OtpNeeded) => (None, false),
+            Err(_) => return,
+        };
+        let known = user_id.as_deref().and_then(|id| self.accounts.user(id));
+        let typed = name.map(|name| name.chars().take(LONGEST_NOTED_NAME).collect());
+        let subject = Subject {
+            user_name: known.map(|user| user.email.clone()).or(typed),
+            user_id,
+            address: address.to_owned(),
+        };
+        self.audit.sign_in(subject, how, success).await;
     }
 
     /// The pool of an object; an error when its link is down.

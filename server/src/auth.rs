@@ -1,6 +1,6 @@
 //! Who is who: users, passwords, tokens, sign-in.
 
-mod otp;
+pub mod otp;
 pub mod password;
 pub mod people;
 pub mod throttle;

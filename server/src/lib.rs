@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  http  rpc          edges: only these know HTTP and JSON-RPC
-//!  ops                what a start or a snapshot means in XAPI calls
+//!  ops  transfer      what a start or a snapshot means in XAPI calls; to and from today's product
 //!  pools  access      links to pools; who may do what
 //!  inventory  auth    what is known of pools; who is who
 //!  persist  config    what survives a restart; what an operator sets
@@ -14,6 +14,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod http;
@@ -23,3 +24,4 @@ pub mod ops;
 pub mod persist;
 pub mod pools;
 pub mod rpc;
+pub mod transfer;

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 mod allocator;
+mod tools;
 
 /// Xen Orchestra: one place to see and steer all your Xen pools
 ///
@@ -36,10 +37,18 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Serve the API and the web client (the default)
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Move everything that the server keeps between stores and machines
+    #[command(subcommand)]
+    Store(tools::StoreCommand),
+    /// Bring users, groups, rights, tokens, servers... from today's Xen Orchestra
+    ///
+    /// Give its Redis or a configuration export. Nothing is written there. What is here under the same ids is
+    /// replaced, everything else stays. Each record is told with what becomes of it.
+    ImportXo(tools::ImportXo),
 }
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 struct Serve {
     /// Configuration file (TOML)
     #[arg(long, env = "XO_CONFIG", value_name = "FILE")]
@@ -97,9 +106,11 @@ const IDLE_THREAD: Duration = Duration::from_millis(500);
 
 fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
-    let serve = match line.command {
-        Some(Command::Serve(serve)) => serve,
-        None => line.serve,
+    let (serve, tool) = match line.command {
+        Some(Command::Serve(serve)) => (*serve, None),
+        Some(Command::Store(mut command)) => (command.settings(), Some(tools::Tool::Store(command))),
+        Some(Command::ImportXo(mut command)) => (command.settings(), Some(tools::Tool::ImportXo(command))),
+        None => (line.serve, None),
     };
     let config = serve.into_config()?;
     start_log(&config)?;
@@ -107,7 +118,10 @@ fn main() -> anyhow::Result<()> {
         .thread_keep_alive(IDLE_THREAD)
         .enable_all()
         .build()?;
-    runtime.block_on(run(config))
+    match tool {
+        Some(tool) => runtime.block_on(tool.run(&config)),
+        None => runtime.block_on(run(config)),
+    }
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {

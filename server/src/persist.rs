@@ -3,6 +3,7 @@
 //! A [`Backend`] keeps opaque records by collection and id, and applies a list of changes all or nothing.
 //! What is above it (typed records, schema version, sealed secrets) is the same for every backend.
 
+pub mod dump;
 pub mod embedded;
 pub mod memory;
 mod migrations;
@@ -110,6 +111,14 @@ impl Change {
         }
     }
 
+    pub fn put_raw(collection: &'static str, id: &str, record: RawRecord) -> Self {
+        Self {
+            collection,
+            id: id.to_owned(),
+            value: Some(serde_json::Value::Object(record).to_string().into_bytes()),
+        }
+    }
+
     fn size(&self) -> usize {
         self.id.len() + self.value.as_ref().map_or(0, Vec::len)
     }
@@ -122,6 +131,9 @@ impl Change {
         }
     }
 }
+
+/// A record whose kind does not matter.
+pub type RawRecord = serde_json::Map<String, serde_json::Value>;
 
 /// A place that keeps records. Acknowledged changes survive a crash.
 pub trait Backend: Send + Sync {
@@ -254,6 +266,33 @@ impl Store {
             return Err(StoreError::TooLarge { size });
         }
         self.backend.commit(changes).await
+    }
+
+    /// A record as it is kept, for tools that move all kinds of records.
+    pub async fn list_raw(&self, collection: &'static str) -> Result<Vec<(String, RawRecord)>, StoreError> {
+        let values = self.backend.list(collection).await?;
+        let read = |(id, value): (String, Vec<u8>)| match serde_json::from_slice(&value) {
+            Ok(record) => Ok((id, record)),
+            Err(source) => Err(StoreError::Unreadable {
+                collection,
+                id,
+                source,
+            }),
+        };
+        values.into_iter().map(read).collect()
+    }
+
+    /// The records with secrets that cannot be unsealed, as `collection/id`: after a loss of the key file.
+    pub async fn unreadable_secrets(&self, secrets: &secrets::Secrets) -> Result<Vec<String>, StoreError> {
+        let mut unreadable = Vec::new();
+        for collection in records::COLLECTIONS {
+            for (id, mut record) in self.list_raw(collection).await? {
+                if secrets.unseal_members(&mut record).is_err() {
+                    unreadable.push(format!("{collection}/{id}"));
+                }
+            }
+        }
+        Ok(unreadable)
     }
 
     pub fn status(&self) -> Status {

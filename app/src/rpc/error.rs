@@ -33,6 +33,8 @@ impl ErrorCode {
     pub const OPERATION_BLOCKED: Self = Self(19);
     pub const PATCH_PRECHECK_FAILED: Self = Self(20);
     pub const OPERATION_FAILED: Self = Self(21);
+    pub const MISSING_AUDIT_RECORD: Self = Self(22);
+    pub const ALTERED_AUDIT_RECORD: Self = Self(23);
     pub const INCORRECT_STATE: Self = Self(25);
 }
 

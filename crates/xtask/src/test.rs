@@ -1,7 +1,7 @@
 //! `test`: everything that must hold. Unit and integration tests, then the product in a browser.
 
 use crate::{
-    clients, redis,
+    clients, fuzz, redis,
     running::{self, Running},
     setup, web,
     workspace::{Workspace, run, step},
@@ -19,6 +19,9 @@ pub struct Options {
     /// Only other clients against the simulator
     #[arg(long, conflicts_with_all = ["browser", "rust"])]
     clients: bool,
+    /// What takes its time: fuzzing, a thousand kills, a day of faults
+    #[arg(long, conflicts_with_all = ["browser", "rust", "clients"])]
+    slow: bool,
     /// Passed on to Playwright, for instance a part of a spec's name
     #[arg(last = true)]
     playwright: Vec<String>,
@@ -28,6 +31,9 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     if options.clients {
         return clients::run_all(&workspace);
+    }
+    if options.slow {
+        return slow(&workspace);
     }
     if !options.browser {
         let redis = redis::server(&workspace)?;
@@ -40,6 +46,27 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
         browser(&workspace, &options.playwright)?;
     }
     Ok(())
+}
+
+/// Seconds for each fuzz target.
+const FUZZING: u32 = 60;
+
+fn slow(workspace: &Workspace) -> anyhow::Result<()> {
+    let redis = redis::server(workspace)?;
+    for (title, test) in [
+        ("a thousand kills of the server, and of Redis", "slow"),
+        ("a day of faults", "day"),
+    ] {
+        let arguments = ["test", "--package", "server", "--test", test, "--", "--nocapture"];
+        step(title, || {
+            workspace.cargo_with(&arguments, &[(redis::VARIABLE, &redis)])
+        })?;
+    }
+    fuzz::run_all(&fuzz::Options {
+        seconds: FUZZING,
+        seed: None,
+        targets: Vec::new(),
+    })
 }
 
 fn browser(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<()> {

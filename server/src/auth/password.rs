@@ -71,7 +71,7 @@ pub async fn verify(password: String, hash: Option<String>) -> Result<Result<boo
 
 /// A hash that we can compare with.
 enum Readable<'a> {
-    Argon2(PasswordHash, Params),
+    Argon2(Box<(PasswordHash, Params)>),
     /// With the mark of a version that the library knows.
     Bcrypt(&'a str),
     /// The first version, which left the terminating zero out: cost, salt and hash.
@@ -96,9 +96,10 @@ pub fn check(hash: &str) -> Result<(), Unusable> {
 
 /// Whether a new hash would be no better. A stronger one of today's product stays.
 pub fn is_current(hash: &str) -> bool {
-    let Ok(Readable::Argon2(parsed, params)) = read(hash) else {
+    let Ok(Readable::Argon2(readable)) = read(hash) else {
         return false;
     };
+    let (parsed, params) = *readable;
     parsed.algorithm.as_str() == "argon2id"
         && parsed.version == Some(u32::from(Version::V0x13))
         && params.m_cost() >= MEMORY_KIB
@@ -115,7 +116,7 @@ fn read(hash: &str) -> Result<Readable<'_>, Unusable> {
         if params.m_cost() > MOST_MEMORY_KIB || params.t_cost() > MOST_PASSES {
             return Err(Unusable::TooCostly);
         }
-        return Ok(Readable::Argon2(parsed, params));
+        return Ok(Readable::Argon2(Box::new((parsed, params))));
     }
     let (first, rest) = match hash.strip_prefix("$2$") {
         Some(rest) => (true, rest),
@@ -144,7 +145,7 @@ fn read(hash: &str) -> Result<Readable<'_>, Unusable> {
 impl Readable<'_> {
     fn matches(&self, password: &str) -> bool {
         match self {
-            Self::Argon2(hash, _) => argon2().verify_password(password.as_bytes(), hash).is_ok(),
+            Self::Argon2(hash) => argon2().verify_password(password.as_bytes(), &hash.0).is_ok(),
             Self::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
             Self::FirstBcrypt(cost, rest) => {
                 let (salt, hash) = rest.split_at(22);

@@ -11,7 +11,7 @@ pub const MAX_VALIDITY_MS: i64 = 183 * DAY_MS;
 pub const MIN_VALIDITY_MS: i64 = 60_000;
 /// A cookie without "remember me".
 pub const SESSION_VALIDITY_MS: i64 = 10 * 3_600_000;
-const LAST_USES: usize = 10;
+pub const LAST_USES: usize = 10;
 /// A use is written at most this often per address: a busy client must not wear the disk.
 const USE_RESOLUTION_MS: i64 = 60_000;
 

@@ -61,11 +61,14 @@ pub async fn sign_in_local(
             "",
         );
     };
-    let user_id = match app
+    let address = peer.address.to_string();
+    let result = app
         .accounts
-        .sign_in_with_password(&form.username, &form.password, None, &peer.address.to_string())
-        .await
-    {
+        .sign_in_with_password(&form.username, &form.password, None, &address)
+        .await;
+    app.note_sign_in(Some(&form.username), &address, "form", &result)
+        .await;
+    let user_id = match result {
         Ok(signed_in) => signed_in.user_id,
         Err(error) => {
             let (status, text) = match error {

@@ -7,6 +7,7 @@
 
 mod address;
 mod durability;
+mod lease;
 mod link;
 mod owner;
 mod scripts;
@@ -85,14 +86,14 @@ impl Link {
         let mut command = redis::cmd("EVAL");
         command.arg(script).arg(2).arg(HEAD).arg(key).arg(id);
         for last in [false, true] {
-            let session = self.session()?;
+            let session = self.ready().await?;
             let mut connection = session.connection();
             let query = command.query_async::<(Option<String>, T)>(&mut connection);
             match self.ask(&session, self.waits.answer, query).await {
                 Ok((store, value)) if store.as_deref() == Some(session.store()) => return Ok(value),
                 Ok(_) => return Err(self.lost_store(&session)),
                 // A connection that was lost while nobody used it is found out by the first who does.
-                Err(Asked::Unanswered(_)) if !last && self.comes_back(&session).await => {}
+                Err(Asked::Unanswered(_)) if !last => {}
                 Err(asked) => return Err(asked.error()),
             }
         }
@@ -100,7 +101,12 @@ impl Link {
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let turn = tokio::time::timeout(self.waits.answer * 2, self.committing.lock()).await;
+        let turn = tokio::time::timeout(self.waits.answer * 2, self.committing.lock());
+        let turn = tokio::select! {
+            turn = turn => turn,
+            // Who has a turn may wait for the outcome of a change: nobody else need wait with it.
+            error = self.down() => return Err(error),
+        };
         let Ok(_turn) = turn else {
             return Err(StoreError::Away(
                 "too many changes wait for their turn".to_owned(),
@@ -109,7 +115,7 @@ impl Link {
         let commit = uuid::Uuid::new_v4().to_string();
         // A connection that was lost without us noticing is found out by the first change: it gets a second.
         for _ in 0..2 {
-            let session = self.session()?;
+            let session = self.ready().await?;
             let (command, size) = self.command(&session, &commit, &changes);
             self.begin(&commit);
             let limit = self.waits.answer + Duration::from_secs(size / SLOW);
@@ -129,7 +135,7 @@ impl Link {
                     return Err(error);
                 }
                 // Nothing was heard, or our lease is no more: the next connection tells.
-                Ok(_) | Err(Asked::Unanswered(_)) => {
+                Ok(_) | Err(Asked::Unanswered(_) | Asked::Late(_)) => {
                     self.expired(&session);
                     match self.outcome(&session, &commit).await {
                         Outcome::Made => return Ok(()),

@@ -3,11 +3,14 @@
 //! A copy of the store without the key file tells no password. XChaCha20-Poly1305, a random nonce each.
 
 use super::StoreError;
+use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use chacha20poly1305::{
     XChaCha20Poly1305, XNonce,
     aead::{Aead, KeyInit},
 };
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::{
     fs::{self, OpenOptions},
     io::{ErrorKind, Write},
@@ -18,9 +21,38 @@ use std::{
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
+/// Members of records whose names begin so are sealed texts.
+pub const SEALED: &str = "sealed_";
+
 #[derive(Clone)]
 pub struct Secrets {
     cipher: XChaCha20Poly1305,
+}
+
+/// How a passphrase becomes a key: argon2id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Derivation {
+    pub memory_kib: u32,
+    pub passes: u32,
+    /// Base64.
+    pub salt: String,
+}
+
+impl Derivation {
+    /// Takes a fraction of a second: it is done once per file, and by who guesses once per guess.
+    pub fn new() -> Self {
+        Self {
+            memory_kib: 64 * 1024,
+            passes: 3,
+            salt: STANDARD_NO_PAD.encode(rand::random::<[u8; 16]>()),
+        }
+    }
+}
+
+impl Default for Derivation {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Secrets {
@@ -63,6 +95,42 @@ impl Secrets {
         Ok(Self { cipher })
     }
 
+    /// From a passphrase; `None` when the derivation is not one that we would do.
+    pub fn of_passphrase(passphrase: &str, derivation: &Derivation) -> Option<Self> {
+        // A file that others made must not take all memory or time.
+        if derivation.memory_kib > 512 * 1024 || derivation.passes > 20 {
+            return None;
+        }
+        let salt = STANDARD_NO_PAD.decode(&derivation.salt).ok()?;
+        let params = Params::new(derivation.memory_kib, derivation.passes, 1, Some(KEY_BYTES)).ok()?;
+        let mut key = [0; KEY_BYTES];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.as_bytes(), &salt, &mut key)
+            .ok()?;
+        let cipher = XChaCha20Poly1305::new_from_slice(&key).ok()?;
+        Some(Self { cipher })
+    }
+
+    /// Seals what [`Secrets::unseal_members`] has unsealed.
+    pub fn seal_members(&self, record: &mut Map<String, Value>) {
+        for (_, value) in sealed_members(record) {
+            if let Some(text) = value.as_str() {
+                *value = self.seal(text).into();
+            }
+        }
+    }
+
+    /// Puts the secrets of a record in the place of their sealed forms; the name of a member that cannot be
+    /// unsealed is the error.
+    pub fn unseal_members(&self, record: &mut Map<String, Value>) -> Result<(), String> {
+        for (name, value) in sealed_members(record) {
+            if let Some(text) = value.as_str() {
+                *value = self.unseal(text).ok_or_else(|| name.clone())?.into();
+            }
+        }
+        Ok(())
+    }
+
     pub fn seal(&self, secret: &str) -> String {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         // Encryption fails only for texts of gigabytes.
@@ -80,6 +148,13 @@ impl Secrets {
         let secret = self.cipher.decrypt(&XNonce::from(*nonce), sealed).ok()?;
         String::from_utf8(secret).ok()
     }
+}
+
+/// An empty text was never sealed.
+fn sealed_members(record: &mut Map<String, Value>) -> impl Iterator<Item = (&String, &mut Value)> {
+    record.iter_mut().filter(|(name, value)| {
+        name.starts_with(SEALED) && value.as_str().is_some_and(|text| !text.is_empty())
+    })
 }
 
 #[cfg(test)]

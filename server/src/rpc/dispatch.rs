@@ -7,7 +7,11 @@ use super::{
     methods::missing,
     registry::{Call, Caller, Method, Outcome, Permission},
 };
-use crate::app::App;
+use crate::{
+    app::App,
+    audit::{Subject, hide_secrets},
+    inventory::Object,
+};
 use app::rpc::{ErrorCode, RpcError};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -208,10 +212,7 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
     let result = AssertUnwindSafe(run(app, connection, method, params))
         .catch_unwind()
         .await;
-    let result = result.unwrap_or_else(|_| {
-        tracing::error!(method = method.name, "a method panicked");
-        Err(Failure::internal("internal error"))
-    });
+    let result = result.unwrap_or_else(|_| Err(panicked(method)));
     Some(match result {
         Ok(outcome) => succeeded(&id, outcome, is_v2),
         Err(failure) => {
@@ -228,13 +229,51 @@ fn unknown_method(name: String) -> RpcError {
     RpcError::new(ErrorCode::METHOD_NOT_FOUND, format!("method not found: {name}")).with_data(name.into())
 }
 
+/// Runs a call and writes it down, if it is one that may change something.
 async fn run(
     app: &Arc<App>,
     connection: &Arc<Connection>,
     method: &Method,
-    mut params: Map<String, Value>,
+    params: Map<String, Value>,
 ) -> Result<Outcome, Failure> {
     let user = connection.caller(app);
+    // Strangers change nothing, and could fill the log.
+    let Some(subject) = user.as_ref().filter(|_| !method.reads) else {
+        return run_checked(app, connection, method, user, params, &mut None).await;
+    };
+    let subject = Subject {
+        user_id: Some(subject.id.clone()),
+        user_name: Some(subject.record.email.clone()),
+        address: connection.address.clone(),
+    };
+    let mut said = hide_secrets(method.name, &Value::Object(params.clone()));
+    let mut objects = None;
+    let result = AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut objects))
+        .catch_unwind()
+        .await;
+    let result = result.unwrap_or_else(|_| Err(panicked(method)));
+    if let Some(objects) = objects {
+        said["$objects"] = objects;
+    }
+    let outcome = result.as_ref().map(drop).map_err(Failure::summary);
+    app.audit.call(subject, method.name, said, outcome).await;
+    result
+}
+
+fn panicked(method: &Method) -> Failure {
+    tracing::error!(method = method.name, "a method panicked");
+    Failure::internal("internal error")
+}
+
+/// `named` becomes what the params name, as people know it.
+async fn run_checked(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    method: &Method,
+    user: Option<Caller>,
+    mut params: Map<String, Value>,
+    named: &mut Option<Value>,
+) -> Result<Outcome, Failure> {
     check_permission(method, user.as_ref())?;
     if params.remove("_log").is_some_and(|log| log != Value::Bool(false)) && !is_admin(user.as_ref()) {
         return Err(error::unauthorized(Some("admin"), None).into());
@@ -244,6 +283,7 @@ async fn run(
         schema.check(&mut params).map_err(error::invalid_parameters)?;
     }
     let objects = resolve(app, method, user.as_ref(), &params)?;
+    *named = names(&objects);
     let call = Call {
         app: app.clone(),
         connection: connection.clone(),
@@ -312,7 +352,7 @@ fn resolve(
     method: &Method,
     user: Option<&Caller>,
     params: &Map<String, Value>,
-) -> Result<FxHashMap<&'static str, Arc<crate::inventory::Object>>, Failure> {
+) -> Result<FxHashMap<&'static str, Arc<Object>>, Failure> {
     let mut objects = FxHashMap::default();
     for resolve in method.resolve {
         let Some(id) = params.get(resolve.param).and_then(Value::as_str) else {
@@ -338,6 +378,18 @@ fn resolve(
         objects.insert(resolve.param, object);
     }
     Ok(objects)
+}
+
+/// Type and name of what params name: the object may be gone when somebody reads of it.
+fn names(objects: &FxHashMap<&'static str, Arc<Object>>) -> Option<Value> {
+    let shown = objects.iter().map(|(param, object)| {
+        let mut shown = json!({ "id": &*object.id, "type": object.kind.as_str() });
+        if let Some(name) = object.json_text("name_label") {
+            shown["name"] = name.into();
+        }
+        ((*param).to_owned(), shown)
+    });
+    (!objects.is_empty()).then(|| shown.collect::<Map<_, _>>().into())
 }
 
 /// The type in the data is a text when one type is accepted, a list when several are.

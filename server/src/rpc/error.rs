@@ -141,6 +141,15 @@ impl Failure {
         Self::Internal { message, data }
     }
 
+    /// For the audit log.
+    pub fn summary(&self) -> Value {
+        match self {
+            Self::Public(error) => json!({ "code": error.code, "message": error.message }),
+            Self::Internal { message, .. } => json!({ "message": message }),
+            Self::Xapi(error) => json!({ "message": error.to_string() }),
+        }
+    }
+
     /// The error object for a caller.
     pub fn into_rpc(self, is_admin: bool, inventory: &Store) -> RpcError {
         let (message, data) = match self {

@@ -2,6 +2,7 @@
 
 mod acl;
 mod api;
+mod audit;
 mod group;
 pub mod missing;
 mod server;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Method> {
         group::methods(),
         acl::methods(),
         api::methods(),
+        audit::methods(),
     ]
     .into_iter()
     .flatten()

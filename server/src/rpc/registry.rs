@@ -108,6 +108,8 @@ pub struct Method {
     /// `None`: takes anything.
     pub params: Option<Params>,
     pub resolve: &'static [Resolve],
+    /// Only answers, and changes nothing: such calls are not in the audit log.
+    pub reads: bool,
     pub run: Box<dyn Fn(Call) -> Answer + Send + Sync>,
 }
 
@@ -128,12 +130,18 @@ impl Method {
             permission,
             params: None,
             resolve: &[],
+            reads: false,
             run,
         }
     }
 
     pub fn params<const N: usize>(mut self, params: [(&str, super::schema::Schema); N]) -> Self {
         self.params = Some(Params::new(params));
+        self
+    }
+
+    pub fn reads(mut self) -> Self {
+        self.reads = true;
         self
     }
 

@@ -39,6 +39,8 @@ struct World {
     admin_id: String,
     /// Tokens by role.
     tokens: BTreeMap<&'static str, String>,
+    /// Of other tokens.
+    secrets: Vec<String>,
     number: usize,
 }
 
@@ -73,6 +75,7 @@ impl World {
             admin,
             admin_id,
             tokens,
+            secrets: Vec::new(),
             number: 0,
         }
     }
@@ -180,6 +183,7 @@ impl World {
             "acl.explain" => json!({ "object": self.vm("Running").await, "permission": "operate" }),
             "acl.get" | "acl.getCurrentPermissions" | "role.getAll" => json!({}),
             "api.closeAllConnections" | "api.getConnections" => json!({}),
+            "audit.getRecords" | "audit.checkIntegrity" => json!({}),
             "group.addUser" | "group.removeUser" => {
                 json!({ "id": self.group().await, "userId": self.user().await })
             }
@@ -218,6 +222,7 @@ impl World {
                     Ok(secret) => secret,
                     Err(_) => json!("nobody's"),
                 };
+                self.secrets.push(text(&secret));
                 json!({ "id": secret, "description": "described" })
             }
             "user.changePassword" => json!({ "oldPassword": PASSWORD, "newPassword": PASSWORD }),
@@ -318,10 +323,26 @@ async fn table(over_tcp: bool) -> String {
         let line = try_method(&mut world, over_tcp, method).await;
         writeln!(text, "{method:34}{line}").expect("written");
     }
+    no_secret_is_in_the_log(&world);
     world.server.stop().await;
     world.pool.stop().await;
     world.spare.stop().await;
     text
+}
+
+/// All methods were called, with every kind of secret that there is.
+fn no_secret_is_in_the_log(world: &World) {
+    let log = std::fs::read_to_string(world.server.app.audit.folder().join("audit-000001.jsonl"));
+    let log = log.expect("the audit log");
+    assert!(log.lines().count() > 100);
+    let host_password = registration(&world.spare)["password"]
+        .as_str()
+        .expect("a text")
+        .to_owned();
+    let tokens = world.tokens.values().chain(&world.secrets).cloned();
+    for secret in tokens.chain([PASSWORD.to_owned(), format!("\"password\":\"{host_password}\"")]) {
+        assert!(!log.contains(&secret), "{secret} is in the audit log");
+    }
 }
 
 /// What the pool was asked to change.

@@ -44,12 +44,16 @@ impl Writer {
         let Ok(mut client) = Client::connect(address, &[]).await else {
             return;
         };
-        if client
-            .call_if_there("session.signIn", json!({ "token": token }))
-            .await
-            .is_none()
-        {
-            return;
+        loop {
+            // Redis may be away already, for the sake of a writer who was quicker.
+            let params = json!({ "token": token });
+            match client.call_if_there("session.signIn", params).await {
+                None => return,
+                Some(answer) => match outcome(&answer) {
+                    Answer::Made(_) => break,
+                    Answer::NotMade | Answer::Unknown => tokio::time::sleep(Duration::from_millis(2)).await,
+                },
+            }
         }
         while let Some(done) = self.change(&mut client).await {
             if done {

@@ -1,5 +1,6 @@
 //! The server over real sockets, in front of simulated pools: what clients and operators meet.
 
+mod audit;
 mod calls;
 mod failover;
 mod filters;
@@ -10,6 +11,7 @@ mod people;
 mod program;
 mod protocol;
 mod proxies;
+mod redis;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
 mod retries;

@@ -235,6 +235,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A way to it over TCP that can be cut.
+#[allow(dead_code)]
 pub struct Relay {
     pub port: u16,
     /// Answers go nowhere.

@@ -50,14 +50,14 @@ pub fn remove(collection: &'static str, id: &str) -> Change {
 /// A store that can be closed and opened again.
 enum Kept {
     Embedded(Folder),
-    Redis(RedisServer),
+    Redis(Box<RedisServer>),
 }
 
 impl Kept {
     async fn all() -> [Self; 2] {
         [
             Self::Embedded(Folder::new()),
-            Self::Redis(RedisServer::start().await),
+            Self::Redis(Box::new(RedisServer::start().await)),
         ]
     }
 

@@ -175,6 +175,63 @@ async fn an_outcome_that_stays_unknown_is_told_and_nothing_breaks() {
     assert_eq!(value(&store, "a").await.as_deref(), Some("newer"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_changes_at_once_do_not_wait_for_each_other_while_redis_is_away() {
+    let mut server = RedisServer::start().await;
+    let patient = Waits {
+        outcome: Duration::from_secs(20),
+        ..waits()
+    };
+    let address = Address::new(&server.place()).expect("an address");
+    let store = Redis::open(address, Owner::passing(), patient)
+        .await
+        .expect("opened");
+    let store = std::sync::Arc::new(store);
+    let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut writing = tokio::task::JoinSet::new();
+    for writer in 0..50 {
+        let (store, made) = (store.clone(), made.clone());
+        writing.spawn(async move {
+            for change in 0.. {
+                let id = format!("{writer}-{change}");
+                match store.commit(vec![put(USERS, &id, b"x")]).await {
+                    Ok(()) => made.fetch_add(1, Ordering::SeqCst),
+                    Err(error) => return (id, error),
+                };
+            }
+            unreachable!("it ends with an error")
+        });
+    }
+    eventually("changes are made", async || {
+        (made.load(Ordering::SeqCst) > 100).then_some(())
+    })
+    .await;
+    server.kill().await;
+    // All but the one that was on its way, which waits for Redis to tell.
+    for _ in 0..49 {
+        let ended = tokio::time::timeout(Duration::from_secs(5), writing.join_next()).await;
+        let (_, error) = ended.expect("at once").expect("one").expect("no panic");
+        assert!(matches!(error, StoreError::Away(_)), "{error}");
+    }
+    server.run().await;
+    eventually("the last one goes on", async || {
+        store.get(USERS, "0-0").await.ok()
+    })
+    .await;
+    let before = made.load(Ordering::SeqCst);
+    // Unless none was on its way in that moment.
+    eventually("it makes changes", async || {
+        let goes_on = made.load(Ordering::SeqCst) > before + 10;
+        (goes_on || writing.try_join_next().is_some()).then_some(())
+    })
+    .await;
+    writing.abort_all();
+    while writing.join_next().await.is_some() {}
+    let kept = store.list(USERS).await.expect("listed").len();
+    // The last ones may be made after their writer was stopped.
+    assert!(kept >= made.load(Ordering::SeqCst), "{kept}");
+}
+
 #[tokio::test]
 async fn redis_that_hangs_is_not_waited_for_without_end() {
     let server = RedisServer::start().await;

@@ -99,7 +99,7 @@ impl TestServer {
         Self::on(Arc::new(backend), folder, Limits::default()).await
     }
 
-    async fn on(backend: Arc<dyn Backend>, folder: &Path, limits: Limits) -> Self {
+    pub async fn on(backend: Arc<dyn Backend>, folder: &Path, limits: Limits) -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tcp_listen: None,

@@ -1,10 +1,11 @@
 //! The connection: taken, kept, lost, found again, and what is believed of the store behind it.
 
 use super::{
-    Address, Owner, Waits, key,
-    scripts::{ACQUIRE, FOUND, HEAD, LAYOUT, OWNER, RELEASE, RENEW},
+    Address, Owner, Waits,
+    lease::Refusal,
+    scripts::{FOUND, HEAD, LAYOUT, OWNER, RELEASE, RENEW},
 };
-use crate::persist::{StoreError, collections};
+use crate::persist::StoreError;
 use redis::{ErrorKind, RedisError, ServerErrorKind, aio::MultiplexedConnection};
 use std::{
     future::Future,
@@ -13,18 +14,21 @@ use std::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
+/// A lost connection that is back so soon is not told to anybody.
+const BLIP: Duration = Duration::from_millis(500);
+
 /// What we know to be in the store.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    store: String,
-    revision: u64,
-    commit: String,
+pub(super) struct Known {
+    pub(super) store: String,
+    pub(super) revision: u64,
+    pub(super) commit: String,
     /// Sent, and not answered yet.
-    pending: Option<String>,
+    pub(super) pending: Option<String>,
 }
 
 struct State {
@@ -67,14 +71,16 @@ impl Session {
 pub(super) enum Asked {
     /// Redis said no: nothing was done.
     Refused(StoreError),
-    /// Nothing was heard: it may have been done.
+    /// The connection was lost: it may have been done.
     Unanswered(StoreError),
+    /// Nothing was heard for too long: it may have been done, or be done yet.
+    Late(StoreError),
 }
 
 impl Asked {
     pub(super) fn error(self) -> StoreError {
         match self {
-            Self::Refused(error) | Self::Unanswered(error) => error,
+            Self::Refused(error) | Self::Unanswered(error) | Self::Late(error) => error,
         }
     }
 }
@@ -89,7 +95,7 @@ pub(super) enum Outcome {
 pub(super) struct Link {
     pub(super) address: Address,
     pub(super) waits: Waits,
-    owner: Owner,
+    pub(super) owner: Owner,
     /// One change at a time: each builds on the revision of the one before.
     pub(super) committing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -99,29 +105,8 @@ pub(super) struct Link {
     lost: Notify,
 }
 
-/// What a taken lease shows of the store.
-struct Head {
-    layout: Option<String>,
-    known: Known,
-}
-
-/// Why a lease was not taken.
-enum Refusal {
-    /// Worth another attempt.
-    Later(StoreError),
-    Final(StoreError),
-}
-
-impl Refusal {
-    fn error(self) -> StoreError {
-        match self {
-            Self::Later(error) | Self::Final(error) => error,
-        }
-    }
-}
-
 /// Whether what failed is the connection, or a Redis that is not itself for a while.
-fn is_away(error: &RedisError) -> bool {
+pub(super) fn is_away(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_connection_dropped()
         || matches!(
@@ -140,10 +125,6 @@ fn is_away(error: &RedisError) -> bool {
 /// Whether Redis itself said it: then nothing was done.
 fn is_answer(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
-}
-
-fn holder(owner: &str) -> &str {
-    owner.splitn(3, ' ').nth(2).unwrap_or(owner)
 }
 
 impl Link {
@@ -237,73 +218,6 @@ impl Link {
         }
     }
 
-    /// Connects and takes the lease.
-    async fn attempt(&self, expected: &str) -> Result<(MultiplexedConnection, String, Head), Refusal> {
-        let classify = |error: RedisError| {
-            let text = error.to_string();
-            if is_away(&error) {
-                Refusal::Later(StoreError::Away(text))
-            } else {
-                Refusal::Final(StoreError::Unusable(text))
-            }
-        };
-        let mut connection = self.address.connect(self.waits.answer).await.map_err(classify)?;
-        // Who is not signed in is told so only when asking for little.
-        let ping = redis::cmd("PING");
-        match timeout(self.waits.answer, ping.exec_async(&mut connection)).await {
-            Ok(answer) => answer.map_err(classify)?,
-            Err(_) => return Err(Refusal::Later(StoreError::Away("no answer in time".to_owned()))),
-        }
-        let token = uuid::Uuid::new_v4().to_string();
-        let collections = collections();
-        let mut command = redis::cmd("EVAL");
-        command.arg(ACQUIRE).arg(2 + collections.len());
-        command.arg(OWNER).arg(HEAD);
-        for collection in collections {
-            command.arg(key(collection));
-        }
-        command.arg(&self.owner.id).arg(&token).arg(&self.owner.name);
-        command.arg(self.lease()).arg(expected);
-        let asking = command.query_async::<Vec<Option<String>>>(&mut connection);
-        let answer = match timeout(self.waits.answer, asking).await {
-            Ok(answer) => answer.map_err(classify)?,
-            Err(_) => return Err(Refusal::Later(StoreError::Away("no answer in time".to_owned()))),
-        };
-        let mut answer = answer.into_iter();
-        let mut next = || answer.next().flatten();
-        match next().unwrap_or_default().as_str() {
-            "held" => {}
-            "owned" => {
-                let owner = next().unwrap_or_default();
-                return Err(Refusal::Later(StoreError::InUse(format!(
-                    "another server writes to it ({})",
-                    holder(&owner)
-                ))));
-            }
-            "headless" => {
-                return Err(Refusal::Final(StoreError::Unusable(format!(
-                    "{} is there, but {HEAD} is not: part of the store was removed",
-                    next().unwrap_or_default()
-                ))));
-            }
-            _ => {
-                return Err(Refusal::Later(StoreError::Lost(match next() {
-                    Some(_) => "Redis came back with another store".to_owned(),
-                    None => "Redis came back without our records".to_owned(),
-                })));
-            }
-        }
-        let layout = next();
-        let known = Known {
-            store: next().unwrap_or_default(),
-            revision: next().and_then(|text| text.parse().ok()).unwrap_or(0),
-            commit: next().unwrap_or_default(),
-            pending: None,
-        };
-        let value = format!("{} {token} {}", self.owner.id, self.owner.name);
-        Ok((connection, value, Head { layout, known }))
-    }
-
     /// The connection, or at once why there is none.
     pub(super) fn session(&self) -> Result<Session, StoreError> {
         let state = self.state();
@@ -336,11 +250,17 @@ impl Link {
                     "Redis refused: {text}"
                 ))));
             }
-            Ok(Err(error)) => StoreError::Away(error.to_string()),
+            Ok(Err(error)) => {
+                let error = StoreError::Away(error.to_string());
+                self.drop_connection(session, error.again());
+                return Err(Asked::Unanswered(error));
+            }
             Err(_) => StoreError::Away("no answer in time".to_owned()),
         };
+        // One that hangs will not be back in a moment.
         self.drop_connection(session, error.again());
-        Err(Asked::Unanswered(error))
+        self.state().attempts = 1;
+        Err(Asked::Late(error))
     }
 
     fn drop_connection(&self, session: &Session, why: StoreError) {
@@ -440,25 +360,38 @@ impl Link {
         }
     }
 
-    /// Whether the first attempt to connect again succeeds.
-    pub(super) async fn comes_back(&self, session: &Session) -> bool {
+    /// As [`Link::session`], but a connection that was lost just now is given one attempt to come back.
+    pub(super) async fn ready(&self) -> Result<Session, StoreError> {
         let mut changed = self.changed.subscribe();
-        let known = async {
-            loop {
-                {
-                    let state = self.state();
-                    if state.connection.is_ok() {
-                        return state.number > session.number;
-                    }
-                    if state.attempts > 0 {
-                        return false;
-                    }
-                }
-                // The sender is ours: it does not go.
-                let _ = changed.changed().await;
+        let deadline = Instant::now() + BLIP;
+        loop {
+            if !self.is_coming_back() || Instant::now() >= deadline {
+                return self.session();
             }
-        };
-        timeout(self.waits.answer, known).await.unwrap_or(false)
+            // The sender is ours: it does not go.
+            let _ = timeout_at(deadline, changed.changed()).await;
+        }
+    }
+
+    fn is_coming_back(&self) -> bool {
+        let state = self.state();
+        state.connection.is_err() && state.attempts == 0
+    }
+
+    /// Waits until Redis is away, and not for a moment only.
+    pub(super) async fn down(&self) -> StoreError {
+        let mut changed = self.changed.subscribe();
+        loop {
+            {
+                let state = self.state();
+                if let Err(error) = &state.connection
+                    && state.attempts > 0
+                {
+                    return error.again();
+                }
+            }
+            let _ = changed.changed().await;
+        }
     }
 
     /// One step of the keeper: what is there is kept, what is not is looked for.

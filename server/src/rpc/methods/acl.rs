@@ -23,13 +23,14 @@ pub fn methods() -> Vec<Method> {
         ]
     };
     vec![
-        Method::new("acl.get", Permission::Admin, "get existing ACLs", get),
+        Method::new("acl.get", Permission::Admin, "get existing ACLs", get).reads(),
         Method::new(
             "acl.getCurrentPermissions",
             Permission::SignedIn,
             "get (explicit) permissions by object for the current user",
             current,
-        ),
+        )
+        .reads(),
         Method::new("acl.add", Permission::Admin, "add a new ACL entry", add).params(entry()),
         Method::new(
             "acl.remove",
@@ -44,6 +45,7 @@ pub fn methods() -> Vec<Method> {
             "why a user may or may not do something with an object; without a user, oneself",
             explain,
         )
+        .reads()
         .params([
             ("object", string().longest(LONGEST_ID)),
             (
@@ -57,7 +59,8 @@ pub fn methods() -> Vec<Method> {
             Permission::SignedIn,
             "returns the list of all existing roles",
             roles,
-        ),
+        )
+        .reads(),
     ]
 }
 

@@ -13,7 +13,8 @@ pub fn methods() -> Vec<Method> {
             Permission::Admin,
             "get a list of all current connections to this API",
             connections,
-        ),
+        )
+        .reads(),
         Method::new(
             "api.closeAllConnections",
             Permission::Admin,

@@ -24,7 +24,8 @@ pub fn methods() -> Vec<Method> {
             Permission::Admin,
             "returns all the existing groups",
             get_all,
-        ),
+        )
+        .reads(),
         Method::new(
             "group.setUsers",
             Permission::Admin,

@@ -32,7 +32,8 @@ pub fn methods() -> Vec<Method> {
             admin,
             "return all registered Xen servers",
             get_all,
-        ),
+        )
+        .reads(),
         Method::new("server.set", admin, "change the properties of a Xen server", set).params([
             ("id", string()),
             (

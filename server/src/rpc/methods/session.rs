@@ -15,53 +15,57 @@ pub fn methods() -> Vec<Method> {
             Permission::Public,
             "sign in with a password or a token",
             sign_in,
-        ),
+        )
+        .reads(),
         Method::new(
             "session.signInWithPassword",
             Permission::Public,
             "deprecated, use session.signIn",
             sign_in,
-        ),
+        )
+        .reads(),
         Method::new(
             "session.signInWithToken",
             Permission::Public,
             "deprecated, use session.signIn",
             sign_in,
-        ),
+        )
+        .reads(),
         Method::new(
             "session.signInWithCookie",
             Permission::Public,
             "sign in with the cookie that came with a same-origin WebSocket upgrade",
             sign_in_with_cookie,
-        ),
+        )
+        .reads(),
         Method::new("session.signOut", Permission::SignedIn, "sign out", sign_out),
         Method::new(
             "session.getUser",
             Permission::Public,
             "return the currently connected user",
             get_user,
-        ),
+        )
+        .reads()
+        .reads(),
     ]
 }
 
 /// No schema in today's product either: a name, an address or a token; what else came is for plugins.
 async fn sign_in(call: Call) -> Result<Outcome, Failure> {
-    let accounts = &call.app.accounts;
+    let (accounts, address) = (&call.app.accounts, &call.connection.address);
     let name = call.text("email").or(call.text("username"));
-    let signed_in = match (call.text("token"), name, call.text("password")) {
-        (Some(token), None, _) => {
-            accounts
-                .sign_in_with_token(token, &call.connection.address)
-                .await?
-        }
+    let (how, result) = match (call.text("token"), name, call.text("password")) {
+        // A name beside a token is of no use, and does no harm.
+        (Some(token), _, None) => ("token", accounts.sign_in_with_token(token, address).await),
         (_, Some(name), Some(password)) => {
-            accounts
-                .sign_in_with_password(name, password, call.text("otp"), &call.connection.address)
-                .await?
+            let otp = call.text("otp");
+            let result = accounts.sign_in_with_password(name, password, otp, address).await;
+            ("password", result)
         }
         _ => return Err(SignInError::InvalidCredentials.into()),
     };
-    welcome(&call, signed_in)
+    call.app.note_sign_in(name, address, how, &result).await;
+    welcome(&call, result?)
 }
 
 async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
@@ -70,12 +74,10 @@ async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
         .cookie
         .as_deref()
         .ok_or(SignInError::InvalidCredentials)?;
-    let signed_in = call
-        .app
-        .accounts
-        .sign_in_with_token(token, &call.connection.address)
-        .await?;
-    welcome(&call, signed_in)
+    let address = &call.connection.address;
+    let result = call.app.accounts.sign_in_with_token(token, address).await;
+    call.app.note_sign_in(None, address, "cookie", &result).await;
+    welcome(&call, result?)
 }
 
 fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {

@@ -17,38 +17,44 @@ pub fn methods() -> Vec<Method> {
             Permission::Public,
             "signatures of all methods",
             methods_info,
-        ),
+        )
+        .reads(),
         Method::new(
             "system.getServerTimezone",
             Permission::SignedIn,
             "time zone of the server",
             timezone,
-        ),
+        )
+        .reads(),
         Method::new(
             "system.getServerVersion",
             Permission::Public,
             "return the version of xo-server",
             server_version,
-        ),
+        )
+        .reads(),
         Method::new(
             "system.getStatus",
             Permission::Admin,
             "what this server holds and uses",
             status,
-        ),
-        Method::new("system.getVersion", Permission::Public, "API version", version),
+        )
+        .reads(),
+        Method::new("system.getVersion", Permission::Public, "API version", version).reads(),
         Method::new(
             "system.listMethods",
             Permission::Public,
             "names of all methods",
             list_methods,
-        ),
+        )
+        .reads(),
         Method::new(
             "system.methodSignature",
             Permission::Public,
             "signature of a method",
             signature,
         )
+        .reads()
         .params([("method", string())]),
     ]
 }
@@ -76,6 +82,7 @@ async fn status(call: Call) -> Result<Outcome, Failure> {
     let app = &call.app;
     let runtime = tokio::runtime::Handle::current().metrics();
     Outcome::of(json!({
+        "auditLogFailing": app.audit.is_failing(),
         "connections": app.connections.list().len(),
         "objects": app.inventory.len(),
         "residentMemory": resident_memory(),

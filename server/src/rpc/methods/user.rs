@@ -30,13 +30,15 @@ pub fn methods() -> Vec<Method> {
             Permission::Admin,
             "returns all the existing users",
             get_all,
-        ),
+        )
+        .reads(),
         Method::new(
             "user.getAuthenticationTokens",
             Permission::SignedIn,
             "own authentication tokens; their secrets are told only once",
             tokens,
-        ),
+        )
+        .reads(),
         Method::new(
             "user.set",
             Permission::SignedIn,

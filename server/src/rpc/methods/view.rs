@@ -20,6 +20,7 @@ pub fn methods() -> Vec<Method> {
             "watch lists or an object; rows come as `view` notifications",
             subscribe,
         )
+        .reads()
         .params([
             ("view", object()),
             ("since", object().optional()),
@@ -31,6 +32,7 @@ pub fn methods() -> Vec<Method> {
             "stop watching",
             unsubscribe,
         )
+        .reads()
         .params([("view", integer())]),
     ]
 }

@@ -25,6 +25,7 @@ pub fn methods() -> Vec<Method> {
             "returns all XO objects",
             get_all_objects,
         )
+        .reads()
         .params([
             ("filter", any_of(&["object", "string"]).or_empty().optional()),
             ("limit", number().optional()),

@@ -1,0 +1,107 @@
+//! audit.*: what was done, and whether the log of it is whole (contract/methods.md; a plugin in today's product).
+
+use crate::{
+    audit::{self, Problem, Record},
+    rpc::{
+        error::{Failure, no_such_object},
+        registry::{Call, Method, Outcome, Permission},
+        schema::{any_of, boolean, string},
+    },
+};
+use app::rpc::{ErrorCode, RpcError};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// Records in one answer, unless fewer are asked for.
+const MOST_RECORDS: usize = 1_000;
+
+pub fn methods() -> Vec<Method> {
+    vec![
+        Method::new(
+            "audit.getRecords",
+            Permission::Admin,
+            "records of the audit log, newest first; from `id` back",
+            get_records,
+        )
+        .reads()
+        .params([
+            ("id", string().optional()),
+            ("maxRecords", any_of(&["number", "null"]).optional()),
+            ("ndjson", boolean().optional()),
+            ("user", string().optional()),
+            ("method", string().optional()),
+            ("event", string().optional()),
+        ]),
+        Method::new(
+            "audit.checkIntegrity",
+            Permission::Admin,
+            "follow the chain of records; returns how many are valid",
+            check,
+        )
+        .reads()
+        .params([("newest", string().optional()), ("oldest", string().optional())]),
+    ]
+}
+
+async fn get_records(call: Call) -> Result<Outcome, Failure> {
+    let owned = |name| call.text(name).map(str::to_owned);
+    let (newest, user, method, event) = (owned("id"), owned("user"), owned("method"), owned("event"));
+    let wanted = call.params.get("maxRecords").and_then(Value::as_f64);
+    let most = wanted.map_or(MOST_RECORDS, |most| most.max(0.0) as usize);
+    let ndjson = call.flag("ndjson");
+    let most = if ndjson { most } else { most.min(MOST_RECORDS) };
+    let fits = move |record: &Record| {
+        let is = |value: &Value, wanted: &Option<String>| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| value.as_str() == Some(wanted))
+        };
+        let by = &record.subject;
+        (is(&by["userId"], &user) || is(&by["userName"], &user))
+            && is(&record.data["method"], &method)
+            && event.as_deref().is_none_or(|event| record.event == event)
+    };
+    let folder = call.app.audit.folder().to_owned();
+    let read = tokio::task::spawn_blocking(move || audit::read_back(&folder, newest.as_deref(), most, fits));
+    let records = read
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|read| read)
+        .map_err(|error| Failure::internal(error.to_string()))?;
+    if !ndjson {
+        return Outcome::of(records);
+    }
+    let lines = records
+        .iter()
+        .map(|record| Bytes::from(format!("{}\n", json!(record))))
+        .collect();
+    let path = call
+        .app
+        .downloads
+        .offer("application/x-ndjson", Some("audit.ndjson"), lines);
+    Ok(Outcome::Value(json!({ "$getFrom": path })))
+}
+
+async fn check(call: Call) -> Result<Outcome, Failure> {
+    let newest = call.text("newest").map(str::to_owned);
+    let folder = call.app.audit.folder().to_owned();
+    let checked = tokio::task::spawn_blocking(move || audit::verify(&folder, newest.as_deref()));
+    let checked = checked
+        .await
+        .map_err(|error| Failure::internal(error.to_string()))?;
+    match checked {
+        Ok(verified) => Outcome::of(verified.records),
+        Err(Problem::Altered { id, .. }) => {
+            Err(RpcError::new(ErrorCode::ALTERED_AUDIT_RECORD, "altered record")
+                .with_data(json!({ "id": id }))
+                .into())
+        }
+        Err(Problem::Missing { id, .. }) => {
+            Err(RpcError::new(ErrorCode::MISSING_AUDIT_RECORD, "missing record")
+                .with_data(json!({ "id": id }))
+                .into())
+        }
+        Err(Problem::NotThere { id }) => Err(no_such_object(&id, "audit record").into()),
+        Err(problem) => Err(Failure::internal(problem.to_string())),
+    }
+}
