@@ -160,17 +160,10 @@ impl Views {
                     }
                 }
                 Kind::Object { id, told, opened } => {
+                    let opening = view_opening(view.number, upto, !*opened, false);
                     let first = !std::mem::replace(opened, true);
-                    frames.extend(object_frame(
-                        view.number,
-                        compress,
-                        id,
-                        told,
-                        first,
-                        inventory,
-                        eye,
-                        upto,
-                    ));
+                    let text = object_text(opening, page(id, inventory, eye), told, first);
+                    frames.extend(text.map(|text| view_frame(text, compress)));
                 }
             }
         }
@@ -179,17 +172,12 @@ impl Views {
 }
 
 /// What changed of an object's page since it was last told.
-fn object_frame(
-    number: u32,
-    compress: bool,
-    id: &str,
+fn object_text(
+    opening: String,
+    present: Vec<Arc<Object>>,
     told: &mut FxHashMap<Arc<str>, u64>,
     first: bool,
-    inventory: &Store,
-    eye: &Eye,
-    upto: u64,
-) -> Option<Frame> {
-    let present = page(id, inventory, eye);
+) -> Option<String> {
     let changed: Vec<&Arc<Object>> = present
         .iter()
         .filter(|object| told.get(&object.id) != Some(&object.full_revision))
@@ -203,7 +191,7 @@ fn object_frame(
     if changed.is_empty() && gone.is_empty() && !first {
         return None;
     }
-    let mut text = view_opening(number, upto, first, false);
+    let mut text = opening;
     for (index, object) in changed.iter().enumerate() {
         text.push_str(if index == 0 { ",\"full\":[" } else { "," });
         text.push_str(&String::from_utf8_lossy(&object.json));
@@ -219,7 +207,7 @@ fn object_frame(
         .iter()
         .map(|object| (object.id.clone(), object.full_revision))
         .collect();
-    Some(view_frame(text, compress))
+    Some(text)
 }
 
 /// Properties that lead from an object to what its page shows.

@@ -123,7 +123,8 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
     };
     let own = id == caller.id;
     let only_preferences = change.email.is_none() && change.password.is_none() && change.permission.is_none();
-    if !caller.is_admin() && !(own && only_preferences) {
+    let allowed = caller.is_admin() || (own && only_preferences);
+    if !allowed {
         return Err(unauthorized(Some("admin"), None).into());
     }
     if own && change.permission.is_some() {
