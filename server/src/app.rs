@@ -5,7 +5,7 @@ use crate::{
     audit::{Audit, Subject},
     auth::{Accounts, SignInError, SignedIn},
     config::{Config, RedisSettings},
-    http::downloads::Downloads,
+    http::{admin::Waiting, downloads::Downloads},
     inventory,
     limits::Limits,
     persist::{self, Backend, Store, redis::Place, secrets::Secrets},
@@ -47,6 +47,8 @@ pub struct App {
     pub connections: Connections,
     pub registry: Registry,
     pub downloads: Downloads,
+    /// What waits for the browsers of pages.
+    pub waiting: Waiting,
     /// The last whole listing, as long as a client is still being sent it.
     whole: Mutex<Option<(u64, Weak<Bytes>)>>,
     /// Tells one run of the server from another: revisions mean something within one only.
@@ -115,6 +117,7 @@ impl App {
             connections: Connections::default(),
             registry: Registry::new(methods::all()),
             downloads: Downloads::default(),
+            waiting: Waiting::default(),
             whole: Mutex::default(),
             // 53 bits: the browser's numbers hold it.
             epoch: rand::random::<u64>() >> 11,
