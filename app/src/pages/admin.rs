@@ -33,7 +33,9 @@ pub struct Entered {
 impl Entered {
     fn of<'a>(&self, pairs: &'a [(String, String)], form: &str, field: &str) -> Option<&'a str> {
         let found = pairs.iter().find(|(name, _)| name == field);
-        found.filter(|_| self.form == form).map(|(_, value)| value.as_str())
+        found
+            .filter(|_| self.form == form)
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn typed(&self, form: &str, field: &str) -> Option<&str> {

@@ -82,7 +82,11 @@ pub async fn sign_in_local(
                 otp_page(StatusCode::OK, None, &ticket)
             }
             // Turned off this very moment: the password alone will do.
-            None => sign_in_page(StatusCode::CONFLICT, Some("Enter the password once more."), &form.username),
+            None => sign_in_page(
+                StatusCode::CONFLICT,
+                Some("Enter the password once more."),
+                &form.username,
+            ),
         },
         Err(error) => {
             let (status, text) = refusal(error, "The user name or the password is not right.");
@@ -166,7 +170,8 @@ pub async fn sign_in_otp(
     };
     let address = peer.address.to_string();
     let result = app.accounts.sign_in_with_otp(&half, &form.otp, &address).await;
-    app.note_sign_in(Some(&name), &address, "one-time code", &result).await;
+    app.note_sign_in(Some(&name), &address, "one-time code", &result)
+        .await;
     match result {
         Ok(signed_in) => match sign_ins.take(&form.ticket) {
             Some(waiting) => welcome(&app, peer, &headers, signed_in.user_id, waiting.remember).await,
@@ -175,9 +180,14 @@ pub async fn sign_in_otp(
         Err(error) => {
             if matches!(error, SignInError::TooFast) {
                 // Nothing was tried.
-                sign_ins.look(&form.ticket, |waiting| waiting.tries = waiting.tries.saturating_sub(1));
+                sign_ins.look(&form.ticket, |waiting| {
+                    waiting.tries = waiting.tries.saturating_sub(1)
+                });
             }
-            let (status, text) = refusal(error, "This is not the code of now. Wait for the next one, then try again.");
+            let (status, text) = refusal(
+                error,
+                "This is not the code of now. Wait for the next one, then try again.",
+            );
             tracing::info!(address = %peer.address, user = %name, %status, "one-time code refused");
             otp_page(status, Some(text), &form.ticket)
         }
@@ -195,7 +205,11 @@ async fn welcome(app: &App, peer: Peer, headers: &HeaderMap, user_id: String, re
         .get(header::USER_AGENT)
         .and_then(|agent| agent.to_str().ok())
         .unwrap_or_default();
-    let name = app.accounts.user(&user_id).map(|user| user.email.clone()).unwrap_or_default();
+    let name = app
+        .accounts
+        .user(&user_id)
+        .map(|user| user.email.clone())
+        .unwrap_or_default();
     let token = NewToken {
         user_id,
         validity_ms: Some(validity_ms),

@@ -28,7 +28,16 @@ pub const VALIDITIES: [(&str, &str); 4] = [
 
 #[component]
 pub fn AccountPage(account: Account) -> impl IntoView {
-    let Account { name, is_admin, groups, has_otp, elsewhere, tokens, secret, entered } = account;
+    let Account {
+        name,
+        is_admin,
+        groups,
+        has_otp,
+        elsewhere,
+        tokens,
+        secret,
+        entered,
+    } = account;
     let membership = if groups.is_empty() {
         "In no group.".to_owned()
     } else {

@@ -37,9 +37,20 @@ pub const EVENTS: [(&str, &str); 4] = [
 
 #[component]
 pub fn AuditPage(log: AuditLog) -> impl IntoView {
-    let AuditLog { records, older, is_past, entered } = log;
+    let AuditLog {
+        records,
+        older,
+        is_past,
+        entered,
+    } = log;
     let rows: Vec<_> = records.iter().map(row).collect();
-    let text = |name, label| Field { form: "filter", name, label, optional: true, ..Field::default() };
+    let text = |name, label| Field {
+        form: "filter",
+        name,
+        label,
+        optional: true,
+        ..Field::default()
+    };
     view! {
         <header class="list-head">
             <h1>"Audit log"</h1>
@@ -90,7 +101,15 @@ pub fn AuditPage(log: AuditLog) -> impl IntoView {
 }
 
 fn row(record: &Record) -> impl IntoView + use<> {
-    let Record { id, time: at, event, user, address, failed, details } = record.clone();
+    let Record {
+        id,
+        time: at,
+        event,
+        user,
+        address,
+        failed,
+        details,
+    } = record.clone();
     view! {
         <tr>
             <td>{time(at)}</td>

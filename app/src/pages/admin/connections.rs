@@ -57,7 +57,10 @@ fn row(connection: &Connection) -> impl IntoView + use<> {
         None => view! { <span class="muted">"not signed in"</span> }.into_any(),
     };
     let id = connection.id.to_string();
-    let name = connection.user.as_ref().map_or("not signed in", |user| &user.name);
+    let name = connection
+        .user
+        .as_ref()
+        .map_or("not signed in", |user| &user.name);
     let question = ask(Question {
         path: routes::ADMIN_CONNECTIONS,
         form: "close",

@@ -16,7 +16,13 @@ pub struct GroupDetails {
 
 #[component]
 pub fn GroupPage(details: GroupDetails) -> impl IntoView {
-    let GroupDetails { group, members, suggested, rights, entered } = details;
+    let GroupDetails {
+        group,
+        members,
+        suggested,
+        rights,
+        entered,
+    } = details;
     let path = groups::path(&group.id);
     let elsewhere = group.provider.is_some();
     view! {

@@ -16,7 +16,12 @@ pub struct Enrolment {
 
 #[component]
 pub fn EnrolmentPage(enrolment: Enrolment) -> impl IntoView {
-    let Enrolment { secret, uri, picture, entered } = enrolment;
+    let Enrolment {
+        secret,
+        uri,
+        picture,
+        entered,
+    } = enrolment;
     view! {
         <p class="crumbs">
             <a class="link" href=routes::ACCOUNT>"My account"</a>

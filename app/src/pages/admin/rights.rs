@@ -67,26 +67,47 @@ pub struct Rights {
 
 #[component]
 pub fn RightsPage(rights: Rights) -> impl IntoView {
-    let Rights { view, entered, picked, matches, part, answer, users, subjects, here } = rights;
+    let Rights {
+        view,
+        entered,
+        picked,
+        matches,
+        part,
+        answer,
+        users,
+        subjects,
+        here,
+    } = rights;
     let tabs = [View::Subject, View::Object, View::Explain].map(|tab| {
         let path = format!("{}?view={}", routes::ADMIN_RIGHTS, tab.name());
         view! {
             <a href=path class="tabs__tab" aria-current=(tab == view).then_some("page")>{tab.label()}</a>
         }
     });
-    let pick = |name, label, list, hint| Field { form: "pick", name, label, list, hint, ..Field::default() };
+    let pick = |name, label, list, hint| Field {
+        form: "pick",
+        name,
+        label,
+        list,
+        hint,
+        ..Field::default()
+    };
     let object_hint = "Its whole name, a part of it, or its id";
     let fields = match view {
         View::Subject => field(&entered, pick("subject", "User or group", Some("subjects"), "")).into_any(),
         View::Object => field(&entered, pick("object", "Object", None, object_hint)).into_any(),
         View::Explain => {
-            let permissions = [("view", "see it"), ("operate", "operate it"), ("administrate", "administrate it")];
+            let permissions = [
+                ("view", "see it"),
+                ("operate", "operate it"),
+                ("administrate", "administrate it"),
+            ];
             view! {
                 {field(&entered, pick("user", "May this user", Some("users"), ""))}
                 {choice(&entered, "pick", "permission", "do this", "view", &permissions)}
                 {field(&entered, pick("object", "with this object?", None, object_hint))}
             }
-                .into_any()
+            .into_any()
         }
     };
     view! {
@@ -138,7 +159,11 @@ pub fn RightsPage(rights: Rights) -> impl IntoView {
 }
 
 fn explained(answer: Answer) -> impl IntoView {
-    let class = if answer.granted { "said said--done" } else { "said said--failed" };
+    let class = if answer.granted {
+        "said said--done"
+    } else {
+        "said said--failed"
+    };
     let (title, places) = (answer.sentence, answer.places);
     view! {
         <section class="card" aria-label="Answer">
@@ -161,7 +186,12 @@ fn explained(answer: Answer) -> impl IntoView {
     }
 }
 
-fn add(entered: &Entered, here: &str, subject: Option<&Named>, object: Option<&Named>) -> impl IntoView + use<> {
+fn add(
+    entered: &Entered,
+    here: &str,
+    subject: Option<&Named>,
+    object: Option<&Named>,
+) -> impl IntoView + use<> {
     let subject_id = subject.map(|subject| subject.id.clone());
     let object_id = object.map(|object| object.id.clone());
     let path = here.to_owned();
@@ -171,10 +201,22 @@ fn add(entered: &Entered, here: &str, subject: Option<&Named>, object: Option<&N
         (None, None) => hidden("add", &[]).into_any(),
     };
     let other = if subject.is_some() {
-        let field_ = Field { form: "add", name: "object", label: "Object", hint: "Its whole name, or its id", ..Field::default() };
+        let field_ = Field {
+            form: "add",
+            name: "object",
+            label: "Object",
+            hint: "Its whole name, or its id",
+            ..Field::default()
+        };
         field(entered, field_).into_any()
     } else {
-        let field_ = Field { form: "add", name: "subject", label: "User or group", list: Some("subjects"), ..Field::default() };
+        let field_ = Field {
+            form: "add",
+            name: "subject",
+            label: "User or group",
+            list: Some("subjects"),
+            ..Field::default()
+        };
         field(entered, field_).into_any()
     };
     view! {
@@ -200,7 +242,11 @@ pub fn table(entries: &[Entry], path: &str, none: &'static str) -> impl IntoView
             let question = ask(Question {
                 path,
                 form: "remove-right",
-                values: &[("subject", &subject.id), ("object", &object.id), ("action", &entry.action)],
+                values: &[
+                    ("subject", &subject.id),
+                    ("object", &object.id),
+                    ("action", &entry.action),
+                ],
                 label: "Remove",
                 what: &format!("the right of {} on {}", subject.name, object.name),
                 consequence: "What was seen only through it is withdrawn at once.",

@@ -85,11 +85,16 @@ pub const CERTIFICATES: [(&str, &str); 4] = [
 fn row(server: &Server) -> impl IntoView + use<> {
     let (dot, status) = state(server);
     let name = name(server);
-    let error = server.error.as_ref().filter(|_| server.status != LinkStatus::Connected);
-    let error = error.map(|error| match error.get("message").and_then(serde_json::Value::as_str) {
-        Some(message) => message.to_owned(),
-        None => error.to_string(),
-    });
+    let error = server
+        .error
+        .as_ref()
+        .filter(|_| server.status != LinkStatus::Connected);
+    let error = error.map(
+        |error| match error.get("message").and_then(serde_json::Value::as_str) {
+            Some(message) => message.to_owned(),
+            None => error.to_string(),
+        },
+    );
     let (toggle, toggle_words) = if server.enabled {
         ("disable", "Disable")
     } else {

@@ -18,7 +18,15 @@ pub struct UserDetails {
 
 #[component]
 pub fn UserPage(details: UserDetails) -> impl IntoView {
-    let UserDetails { user, own, groups, other_groups, tokens, rights, entered } = details;
+    let UserDetails {
+        user,
+        own,
+        groups,
+        other_groups,
+        tokens,
+        rights,
+        entered,
+    } = details;
     let path = users::path(&user.id);
     let has_otp = user.preferences.contains_key("otp");
     let elsewhere = !user.auth_providers.is_empty();
@@ -37,10 +45,16 @@ pub fn UserPage(details: UserDetails) -> impl IntoView {
             })
         })
         .collect();
-    let kept = (users::PERMISSIONS.iter().all(|(value, _)| *value != user.permission))
-        .then(|| (user.permission.as_str(), user.permission.as_str()));
+    let kept = (users::PERMISSIONS
+        .iter()
+        .all(|(value, _)| *value != user.permission))
+    .then(|| (user.permission.as_str(), user.permission.as_str()));
     let permissions: Vec<_> = users::PERMISSIONS.into_iter().chain(kept).collect();
-    let explain = format!("{}?view=explain&user={}", routes::ADMIN_RIGHTS, routes::encoded(&user.id));
+    let explain = format!(
+        "{}?view=explain&user={}",
+        routes::ADMIN_RIGHTS,
+        routes::encoded(&user.id)
+    );
     view! {
         <p class="crumbs">
             <a class="link" href=routes::ADMIN_USERS>"Users"</a>

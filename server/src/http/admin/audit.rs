@@ -44,8 +44,13 @@ async fn page(visit: &Visit, mut wrong: Wrong) -> Page {
     let next = records.get(RECORDS).map(|record| record.id.clone());
     records.truncate(RECORDS);
     let older = next.map(|id| {
-        let kept = query.0.iter().filter(|(name, value)| name != "id" && !value.is_empty());
-        let kept: String = kept.map(|(name, value)| format!("&{}={}", encoded(name), encoded(value))).collect();
+        let kept = query
+            .0
+            .iter()
+            .filter(|(name, value)| name != "id" && !value.is_empty());
+        let kept: String = kept
+            .map(|(name, value)| format!("&{}={}", encoded(name), encoded(value)))
+            .collect();
         format!("{}?id={}{kept}", routes::ADMIN_AUDIT, encoded(&id))
     });
     let log = AuditLog {

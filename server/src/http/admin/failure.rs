@@ -43,7 +43,9 @@ pub fn words(error: &RpcError) -> String {
             let reason = data.and_then(|data| data["reason"].as_str());
             sentence(reason.unwrap_or(&error.message))
         }
-        ErrorCode::INCORRECT_STATE => "It is not in the state that this needs; it may have changed.".to_owned(),
+        ErrorCode::INCORRECT_STATE => {
+            "It is not in the state that this needs; it may have changed.".to_owned()
+        }
         ErrorCode::ALTERED_AUDIT_RECORD | ErrorCode::MISSING_AUDIT_RECORD => {
             let id = data.and_then(|data| data["id"].as_str()).unwrap_or_default();
             let what = if error.code == ErrorCode::ALTERED_AUDIT_RECORD.0 {

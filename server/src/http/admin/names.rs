@@ -3,9 +3,9 @@
 use super::visit::Visit;
 use crate::inventory::Object;
 use ::app::{
+    model::ObjectType,
     pages::admin::{Named, groups, rights, users},
     routes::{self, Route, encoded},
-    model::ObjectType,
 };
 use serde::Deserialize;
 use std::{borrow::Cow, sync::Arc};
@@ -125,7 +125,13 @@ impl Visit {
             0 => Meant::None,
             1 => Meant::One(found.swap_remove(0)),
             _ => {
-                let place = |named: &Named| format!("{}?view=subject&subject={}", routes::ADMIN_RIGHTS, encoded(&named.id));
+                let place = |named: &Named| {
+                    format!(
+                        "{}?view=subject&subject={}",
+                        routes::ADMIN_RIGHTS,
+                        encoded(&named.id)
+                    )
+                };
                 found.iter_mut().for_each(|named| named.path = place(named));
                 Meant::Several(found)
             }
@@ -182,7 +188,11 @@ fn search(all: &[Arc<Object>], wanted: &str, parts: bool) -> Meant {
         [] => Meant::Several(part.into_iter().map(|object| named_object(object)).collect()),
         [one] => Meant::One(named_object(one)),
         several => Meant::Several(
-            several.iter().take(MOST_MATCHES).map(|object| named_object(object)).collect(),
+            several
+                .iter()
+                .take(MOST_MATCHES)
+                .map(|object| named_object(object))
+                .collect(),
         ),
     }
 }

@@ -27,7 +27,10 @@ pub struct Enrolment {
 
 pub fn begin(visit: &Visit) -> Page {
     let letters = rand::random::<[u8; LENGTH]>();
-    let secret: String = letters.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+    let secret: String = letters
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .collect();
     let ticket = visit.app.waiting.enrolments.issue(Enrolment {
         user_id: visit.caller.id.clone(),
         secret,
@@ -76,7 +79,10 @@ fn in_groups(secret: &str) -> String {
 
 fn uri(name: &str, secret: &str) -> String {
     let issuer = "Xen%20Orchestra";
-    format!("otpauth://totp/{issuer}:{}?secret={secret}&issuer={issuer}", encoded(name))
+    format!(
+        "otpauth://totp/{issuer}:{}?secret={secret}&issuer={issuer}",
+        encoded(name)
+    )
 }
 
 /// Modules on a side, and a path that draws the dark ones.

@@ -23,7 +23,12 @@ pub async fn entries(visit: &Visit, fits: impl Fn(&AclRecord) -> bool) -> Result
     all.retain(fits);
     let named = |entry: &AclRecord| visit.entry_named(&entry.subject, &entry.object, &entry.action);
     let mut shown: Vec<Entry> = all.iter().map(named).collect();
-    shown.sort_by_cached_key(|entry| (entry.subject.name.to_lowercase(), entry.object.name.to_lowercase()));
+    shown.sort_by_cached_key(|entry| {
+        (
+            entry.subject.name.to_lowercase(),
+            entry.object.name.to_lowercase(),
+        )
+    });
     Ok(shown)
 }
 
@@ -46,7 +51,13 @@ pub async fn show(Admin(visit): Admin) -> Page {
 
 /// This page with a choice made.
 fn chosen(view: View, id: &str) -> String {
-    format!("{}?view={}&{}={}", routes::ADMIN_RIGHTS, view.name(), view.name(), encoded(id))
+    format!(
+        "{}?view={}&{}={}",
+        routes::ADMIN_RIGHTS,
+        view.name(),
+        view.name(),
+        encoded(id)
+    )
 }
 
 async fn page(visit: &Visit, wrong: Wrong) -> Page {
@@ -66,13 +77,21 @@ async fn page(visit: &Visit, wrong: Wrong) -> Page {
         View::Subject | View::Object => choose(visit, &mut rights, &mut picked.errors).await?,
         View::Explain => explain(visit, &mut rights, &mut picked).await?,
     }
-    rights.entered = if wrong.entered.form.is_empty() { picked } else { wrong.entered.clone() };
+    rights.entered = if wrong.entered.form.is_empty() {
+        picked
+    } else {
+        wrong.entered.clone()
+    };
     visit.page("Rights", routes::ADMIN_RIGHTS, &wrong, || {
         RightsPage(RightsPageProps { rights })
     })
 }
 
-async fn choose(visit: &Visit, rights: &mut Rights, errors: &mut Vec<(String, String)>) -> Result<(), Response> {
+async fn choose(
+    visit: &Visit,
+    rights: &mut Rights,
+    errors: &mut Vec<(String, String)>,
+) -> Result<(), Response> {
     let view = rights.view;
     let typed = visit.query.get(view.name());
     if typed.is_empty() {
@@ -89,11 +108,17 @@ async fn choose(visit: &Visit, rights: &mut Rights, errors: &mut Vec<(String, St
     };
     match meant {
         Meant::None => {
-            let what = if view == View::Subject { "No user or group has this name." } else { "No object has this name or id." };
+            let what = if view == View::Subject {
+                "No user or group has this name."
+            } else {
+                "No object has this name or id."
+            };
             errors.push((view.name().to_owned(), what.to_owned()));
         }
         Meant::Several(mut matches) => {
-            matches.iter_mut().for_each(|named| named.path = chosen(view, &named.id));
+            matches
+                .iter_mut()
+                .for_each(|named| named.path = chosen(view, &named.id));
             rights.matches = matches;
         }
         Meant::One(named) => {
@@ -145,12 +170,16 @@ async fn explain(
         Meant::One(user) => {
             // Links name the user by id: its name is what people know.
             let typed = picked.typed.iter_mut().find(|(name, _)| name == "user");
-            typed.map(|(_, value)| *value = user.name.clone()).unwrap_or_default();
+            typed
+                .map(|(_, value)| *value = user.name.clone())
+                .unwrap_or_default();
             user
         }
         _ => {
             if !user.is_empty() {
-                picked.errors.push(("user".to_owned(), "No user has this name.".to_owned()));
+                picked
+                    .errors
+                    .push(("user".to_owned(), "No user has this name.".to_owned()));
             }
             return Ok(());
         }
@@ -168,14 +197,19 @@ async fn explain(
             for named in &mut matches {
                 named.path = format!(
                     "{}?view=explain&user={}&permission={}&object={}",
-                    routes::ADMIN_RIGHTS, encoded(&user.id), encoded(permission), encoded(&named.id)
+                    routes::ADMIN_RIGHTS,
+                    encoded(&user.id),
+                    encoded(permission),
+                    encoded(&named.id)
                 );
             }
             rights.matches = matches;
             return Ok(());
         }
         Meant::None => {
-            picked.errors.push(("object".to_owned(), "No object has this name or id.".to_owned()));
+            picked
+                .errors
+                .push(("object".to_owned(), "No object has this name or id.".to_owned()));
             return Ok(());
         }
     };
@@ -192,9 +226,16 @@ fn in_words(visit: &Visit, user: &Named, object: &Named, permission: &str, expla
         _ => "see",
     };
     let may = if explained.granted { "may" } else { "may not" };
-    let mut reasons: Vec<String> = explained.reasons.iter().map(|reason| chain(visit, user, reason)).collect();
+    let mut reasons: Vec<String> = explained
+        .reasons
+        .iter()
+        .map(|reason| chain(visit, user, reason))
+        .collect();
     if explained.is_admin {
-        reasons.push(format!("{} is an administrator, who may do everything.", user.name));
+        reasons.push(format!(
+            "{} is an administrator, who may do everything.",
+            user.name
+        ));
     }
     let own = explained.has_own_entries.then(|| object.id.clone());
     let places = own.iter().chain(&explained.inherits_from).map(|id| {
@@ -264,14 +305,20 @@ async fn add(visit: &Visit, form: &Fields) -> Result<Result<&'static str, RpcErr
     let subject = match visit.subject_meant(form.get("subject")) {
         Meant::One(subject) => subject.id,
         Meant::Several(_) => {
-            return Err(field("subject", "A user or several groups have this name: enter the id, which is in the address of its page."));
+            return Err(field(
+                "subject",
+                "A user or several groups have this name: enter the id, which is in the address of its page.",
+            ));
         }
         Meant::None => return Err(field("subject", "No user or group has this name.")),
     };
     let object = match visit.object_meant(form.get("object"), false).await {
         Meant::One(object) => object.id,
         Meant::Several(several) => {
-            let words = format!("{} objects have this name: choose one under \"By object\", or enter its id.", several.len());
+            let words = format!(
+                "{} objects have this name: choose one under \"By object\", or enter its id.",
+                several.len()
+            );
             return Err(field("object", &words));
         }
         Meant::None => return Err(field("object", "No object has this name or id.")),

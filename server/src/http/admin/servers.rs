@@ -33,8 +33,14 @@ async fn page(visit: &Visit, wrong: Wrong) -> Page {
 pub async fn change(AdminForm(visit, form): AdminForm) -> Page {
     let id = json!({ "id": form.get("id") });
     let result = match form.get("form") {
-        "add" => visit.call("server.add", added(&form)).await.map(|_| "server-added"),
-        "edit" => visit.call("server.set", edited(&form)).await.map(|_| "server-set"),
+        "add" => visit
+            .call("server.add", added(&form))
+            .await
+            .map(|_| "server-added"),
+        "edit" => visit
+            .call("server.set", edited(&form))
+            .await
+            .map(|_| "server-set"),
         "enable" => visit.call("server.enable", id).await.map(|_| "server-enabled"),
         "disable" => visit.call("server.disable", id).await.map(|_| "server-disabled"),
         "remove" => visit.call("server.remove", id).await.map(|_| "server-removed"),

@@ -25,11 +25,20 @@ async fn page(visit: &Visit, id: &str, wrong: Wrong) -> Page {
     };
     let mut other_groups: Vec<_> = visit.app.accounts.groups();
     other_groups.retain(|group| group.provider.is_none() && !user.groups.contains(&group.id));
-    let subjects: Vec<&str> = std::iter::once(id).chain(user.groups.iter().map(String::as_str)).collect();
+    let subjects: Vec<&str> = std::iter::once(id)
+        .chain(user.groups.iter().map(String::as_str))
+        .collect();
     let details = UserDetails {
         own: id == visit.caller.id,
-        groups: user.groups.iter().map(|group| visit.subject_named(group)).collect(),
-        other_groups: other_groups.iter().map(|group| visit.subject_named(&group.id)).collect(),
+        groups: user
+            .groups
+            .iter()
+            .map(|group| visit.subject_named(group))
+            .collect(),
+        other_groups: other_groups
+            .iter()
+            .map(|group| visit.subject_named(&group.id))
+            .collect(),
         tokens: tokens::of(visit, Some(id)).await?,
         rights: rights::entries(visit, |entry| subjects.contains(&entry.subject.as_str())).await?,
         entered: wrong.entered.clone(),
