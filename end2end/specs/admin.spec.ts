@@ -35,7 +35,9 @@ const button = (page: Page, name: string) => page.getByRole('button', { name, ex
 
 /** What an administrator does in a day; the same with and without scripts. */
 async function administer(page: Page, tag: string, each: (name: string) => Promise<void>) {
-  const [person, group] = [`person ${tag}`, `group ${tag}`]
+  // A run that failed may have left some behind.
+  const run = Date.now().toString(36)
+  const [person, group] = [`person ${tag} ${run}`, `group ${tag} ${run}`]
   await enter(page, '/admin')
   await each('overview')
   const menu = page.getByRole('navigation', { name: 'Administration' })
