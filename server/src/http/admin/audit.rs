@@ -64,11 +64,18 @@ async fn page(visit: &Visit, mut wrong: Wrong) -> Page {
     })
 }
 
+/// Names of the objects that a call was about, as they were then.
+fn on_what(params: &Value) -> String {
+    let objects = params["$objects"].as_object().into_iter().flatten();
+    let names = objects.filter_map(|(_, object)| object["name"].as_str().or(object["id"].as_str()));
+    names.map(|name| format!(" {name}")).collect()
+}
+
 fn shown(record: &Record) -> audit::Record {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (subject, data) = (&record.subject, &record.data);
     let event = match record.event.as_str() {
-        "apiCall" => text(&data["method"]),
+        "apiCall" => format!("{}{}", text(&data["method"]), on_what(&data["params"])),
         "signIn" => format!("signed in with {}", text(&data["with"])),
         "signInFailed" => format!("tried to sign in with {}", text(&data["with"])),
         other => other.to_owned(),

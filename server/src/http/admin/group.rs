@@ -23,7 +23,7 @@ pub async fn show(Path(id): Path<String>, Admin(visit): Admin) -> Page {
 async fn page(visit: &Visit, id: &str, wrong: Wrong) -> Page {
     let groups: Vec<Group> = visit.read("group.getAll", ()).await?;
     let Some(group) = groups.into_iter().find(|group| group.id == id) else {
-        return Err(visit.not_found("There is no such group."));
+        return Err(visit.not_found("There is no such group.").into());
     };
     let mut members: Vec<_> = group.users.iter().map(|user| visit.user_named(user)).collect();
     members.sort_by_cached_key(|member| member.name.to_lowercase());

@@ -103,7 +103,7 @@ pub async fn change(OwnForm(visit, form): OwnForm) -> Page {
         return visit.unknown_form();
     }
     let Some(secret) = waiting(&visit) else {
-        return Err(visit.late());
+        return Err(visit.late().into());
     };
     let now = u64::try_from(now_ms()).unwrap_or_default() / 1000;
     if otp::step(&secret, form.get("code"), now).is_none() {

@@ -21,7 +21,7 @@ pub async fn show(Path(id): Path<String>, Admin(visit): Admin) -> Page {
 
 async fn page(visit: &Visit, id: &str, wrong: Wrong) -> Page {
     let Some(user) = visit.app.accounts.public(id) else {
-        return Err(visit.not_found("There is no such user."));
+        return Err(visit.not_found("There is no such user.").into());
     };
     let mut other_groups: Vec<_> = visit.app.accounts.groups();
     other_groups.retain(|group| group.provider.is_none() && !user.groups.contains(&group.id));

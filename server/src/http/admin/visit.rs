@@ -26,8 +26,22 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// A page, or why there is none.
-pub type Page = Result<Response, Response>;
+/// A page, or what is answered in its place.
+pub type Page = Result<Response, Instead>;
+
+pub struct Instead(Box<Response>);
+
+impl From<Response> for Instead {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl IntoResponse for Instead {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
 
 /// Pairs of a query or a form.
 #[derive(Clone, Debug, Default)]
@@ -164,11 +178,13 @@ impl Visit {
 
     /// A form that none of our pages has.
     pub fn unknown_form(&self) -> Page {
-        Err(self.says(
-            StatusCode::BAD_REQUEST,
-            "This form is not known",
-            "Open the page again, and try once more.",
-        ))
+        Err(self
+            .says(
+                StatusCode::BAD_REQUEST,
+                "This form is not known",
+                "Open the page again, and try once more.",
+            )
+            .into())
     }
 
     pub fn says(&self, status: StatusCode, title: &str, text: &str) -> Response {
