@@ -32,6 +32,31 @@ pub const SETTINGS: &[Setting] = &[
         default: "none",
     },
     Setting {
+        key: "tcp_tls",
+        variable: "XO_TCP_TLS",
+        default: "false",
+    },
+    Setting {
+        key: "tls_certificate",
+        variable: "XO_TLS_CERTIFICATE",
+        default: "none",
+    },
+    Setting {
+        key: "tls_key",
+        variable: "XO_TLS_KEY",
+        default: "none",
+    },
+    Setting {
+        key: "tls_self_signed",
+        variable: "XO_TLS_SELF_SIGNED",
+        default: "false",
+    },
+    Setting {
+        key: "trusted_origins",
+        variable: "XO_TRUSTED_ORIGINS",
+        default: "none",
+    },
+    Setting {
         key: "data_dir",
         variable: "XO_DATA_DIR",
         default: "./data",
@@ -123,6 +148,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// JSON-RPC over TCP, line by line.
     pub tcp_listen: Option<SocketAddr>,
+    /// The TCP interface speaks TLS, too.
+    pub tcp_tls: bool,
+    /// HTTP is HTTPS.
+    pub tls: Option<Tls>,
+    /// Pages of these sites may open WebSockets, as pages of this server do.
+    pub trusted_origins: Vec<String>,
     pub data_dir: PathBuf,
     /// In place of the embedded store, when an address is set.
     pub redis: RedisSettings,
@@ -137,6 +168,17 @@ pub struct Config {
     pub site_dir: Option<PathBuf>,
     pub log: String,
     pub log_format: LogFormat,
+}
+
+/// Where certificate and key come from.
+#[derive(Clone, Debug)]
+pub enum Tls {
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Made when there is none, and kept.
+    SelfSigned,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -154,10 +196,29 @@ pub struct Settings {
     /// Address and port to listen on
     #[arg(long, env = "XO_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Address and port for JSON-RPC over TCP, one document per line; a loopback address: passwords are in clear
-    #[arg(long, env = "XO_TCP_LISTEN", value_name = "ADDR:PORT", value_parser = loopback)]
-    #[serde(deserialize_with = "loopback_address")]
+    /// Address and port for JSON-RPC over TCP, one document per line; without TLS a loopback address
+    #[arg(long, env = "XO_TCP_LISTEN", value_name = "ADDR:PORT")]
     pub tcp_listen: Option<SocketAddr>,
+    /// Whether the TCP interface speaks TLS, with the certificate of HTTPS
+    #[arg(long, env = "XO_TCP_TLS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub tcp_tls: Option<bool>,
+    /// Certificate chain (PEM) for HTTPS; a new file is taken up while the server runs
+    #[arg(long, env = "XO_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, env = "XO_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate of our own making, kept in the data folder
+    #[arg(long, env = "XO_TLS_SELF_SIGNED", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub tls_self_signed: Option<bool>,
+    /// Other sites whose pages may open WebSockets here: origins such as https://intra.example, by commas
+    #[arg(
+        long,
+        env = "XO_TRUSTED_ORIGINS",
+        value_name = "ORIGINS",
+        value_delimiter = ','
+    )]
+    pub trusted_origins: Option<Vec<String>>,
     /// Folder of the store and the key file; made if it is not there
     #[arg(long, env = "XO_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -285,19 +346,6 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpN
     read.collect::<Result<_, _>>().map(Some).map_err(D::Error::custom)
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Ok(address),
-        Ok(_) => Err("not a loopback address: passwords would travel in clear".to_owned()),
-        Err(_) => Err(format!("{text:?} is not ADDRESS:PORT")),
-    }
-}
-
-fn loopback_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    loopback(&text).map(Some).map_err(D::Error::custom)
-}
-
 /// A time that is worth waiting for.
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<f64>().ok();
@@ -324,6 +372,11 @@ impl Settings {
         Self {
             listen: self.listen.or(other.listen),
             tcp_listen: self.tcp_listen.or(other.tcp_listen),
+            tcp_tls: self.tcp_tls.or(other.tcp_tls),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+            tls_self_signed: self.tls_self_signed.or(other.tls_self_signed),
+            trusted_origins: self.trusted_origins.or(other.trusted_origins),
             data_dir: self.data_dir.or(other.data_dir),
             redis: self.redis.or(other.redis),
             admin_email: self.admin_email.or(other.admin_email),
@@ -337,6 +390,31 @@ impl Settings {
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
+    }
+
+    /// What goes together and what does not.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let self_signed = self.tls_self_signed.unwrap_or(false);
+        match (&self.tls_certificate, &self.tls_key) {
+            (Some(_), None) | (None, Some(_)) => anyhow::bail!("tls_certificate and tls_key are needed both"),
+            (Some(_), Some(_)) if self_signed => {
+                anyhow::bail!("tls_self_signed and tls_certificate: one of them, not both")
+            }
+            _ => {}
+        }
+        let has_certificate = self_signed || self.tls_certificate.is_some();
+        let tcp_tls = self.tcp_tls.unwrap_or(false);
+        anyhow::ensure!(
+            !tcp_tls || has_certificate,
+            "tcp_tls needs a certificate: tls_certificate and tls_key, or tls_self_signed"
+        );
+        if let Some(address) = self.tcp_listen.filter(|address| !address.ip().is_loopback()) {
+            anyhow::ensure!(
+                tcp_tls,
+                "tcp_listen = {address}: passwords would travel in clear; set tcp_tls, or take a loopback address"
+            );
+        }
+        Ok(())
     }
 
     pub fn into_config(self) -> Config {
@@ -353,6 +431,12 @@ impl Settings {
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             tcp_listen: self.tcp_listen,
+            tcp_tls: self.tcp_tls.unwrap_or(false),
+            tls: match (self.tls_certificate, self.tls_key) {
+                (Some(certificate), Some(key)) => Some(Tls::Files { certificate, key }),
+                _ => self.tls_self_signed.unwrap_or(false).then_some(Tls::SelfSigned),
+            },
+            trusted_origins: self.trusted_origins.unwrap_or_default(),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("./data")),
             redis: self.redis,
             // Nobody could sign in without a name.
@@ -421,8 +505,23 @@ mod tests {
         let proxies: Settings = toml::from_str("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]").expect("valid");
         assert_eq!(proxies.into_config().trusted_proxies.len(), 2);
         toml::from_str::<Settings>("trusted_proxies = [\"proxy\"]").expect_err("no address");
-        toml::from_str::<Settings>("tcp_listen = \"[::1]:4000\"").expect("a loopback address");
-        toml::from_str::<Settings>("tcp_listen = \"0.0.0.0:4000\"").expect_err("anybody's");
+        for (refused, text) in [
+            ("in clear", "tcp_listen = \"0.0.0.0:4000\""),
+            ("certificate", "tcp_tls = true"),
+            ("both", "tls_certificate = \"c.pem\""),
+            (
+                "not both",
+                "tls_certificate = \"c\"\ntls_key = \"k\"\ntls_self_signed = true",
+            ),
+        ] {
+            let settings: Settings = toml::from_str(text).expect("valid");
+            let error = settings.check().expect_err(text);
+            assert!(error.to_string().contains(refused), "{error}");
+        }
+        let settings: Settings =
+            toml::from_str("tcp_listen = \"0.0.0.0:4\"\ntcp_tls = true\ntls_self_signed = true")
+                .expect("valid");
+        settings.check().expect("together they are");
         let hasty: Settings = toml::from_str("pool_poll = 2\npool_silence = 0.5").expect("valid");
         assert_eq!(hasty.into_config().pool_pace.silence, Duration::from_secs(6));
         for bad in ["0", "-1", "nan", "1e9"] {

@@ -24,4 +24,5 @@ pub mod ops;
 pub mod persist;
 pub mod pools;
 pub mod rpc;
+pub mod tls;
 pub mod transfer;

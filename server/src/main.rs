@@ -8,6 +8,7 @@ use server::{
     http,
     persist::redis::has_password,
     rpc,
+    tls::Identity,
 };
 use std::{env::VarError, path::PathBuf, time::Duration};
 use tokio::{
@@ -82,12 +83,13 @@ impl Serve {
             site_dir: std::env::var_os("LEPTOS_SITE_ROOT").map(PathBuf::from),
             ..Settings::default()
         };
-        Ok(match self.config {
+        let settings = match self.config {
             Some(path) => settings.or(Settings::from_file(&path)?),
             None => settings,
-        }
-        .or(watched)
-        .into_config())
+        };
+        let settings = settings.or(watched);
+        settings.check()?;
+        Ok(settings.into_config())
     }
 }
 
@@ -150,13 +152,19 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let identity = match &config.tls {
+        Some(tls) => Some(Identity::open(tls, &config.data_dir)?),
+        None => None,
+    };
+    let acceptor = identity.as_ref().map(Identity::acceptor).transpose()?;
     let (app, first_admin) = App::build(config).await?;
-    println!("Xen Orchestra is at http://{address}/");
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    println!("Xen Orchestra is at {scheme}://{address}/");
+    let over_tcp = acceptor.clone().filter(|_| app.config.tcp_tls);
     if let Some(lines) = &lines {
-        println!(
-            "JSON-RPC, a document per line, is at tcp://{}",
-            lines.local_addr()?
-        );
+        let scheme = if over_tcp.is_some() { "tls" } else { "tcp" };
+        let address = lines.local_addr()?;
+        println!("JSON-RPC, a document per line, is at {scheme}://{address}");
     }
     if let Some(admin) = first_admin {
         match admin.generated_password {
@@ -172,8 +180,11 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     allocator::return_memory()?;
     app.start();
-    let serving = tokio::spawn(http::serve::serve(app.clone(), listener));
-    let speaking = lines.map(|listener| tokio::spawn(rpc::lines::serve(app.clone(), listener)));
+    if let Some(identity) = identity {
+        tokio::spawn(identity.watch(app.cancelled()));
+    }
+    let serving = tokio::spawn(http::serve::serve(app.clone(), listener, acceptor));
+    let speaking = lines.map(|listener| tokio::spawn(rpc::lines::serve(app.clone(), listener, over_tcp)));
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     tokio::select! {

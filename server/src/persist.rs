@@ -175,7 +175,7 @@ pub async fn backend(folder: &Path, place: &redis::Place) -> Result<Arc<dyn Back
 
 /// Only we read a data directory that we make. One that is there stays as it is: it may be somebody's home,
 /// and what we write into it is closed to others in any case.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     if folder.is_dir() {
         return Ok(());

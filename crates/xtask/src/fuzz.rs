@@ -166,8 +166,7 @@ impl Fuzzer {
             .arg(format!("-artifact_prefix={}/", found.display())))
         .with_context(|| {
             format!(
-                "the input is in {}; play it again with cargo xtask fuzz's program: \
-                 RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir crates/xapi/fuzz {target} FILE",
+                "the input is in {}; to play it again: RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir crates/xapi/fuzz {target} FILE",
                 found.display()
             )
         })

@@ -1,15 +1,18 @@
 //! Accepts connections and serves HTTP/1.1 on them, until told to stop.
 
 use super::peer::Peer;
-use crate::app::App;
+use crate::{app::App, tls::HANDSHAKE};
 use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 /// Connections at a time; further ones wait in the system's queue.
@@ -20,7 +23,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until the app is cancelled.
-pub async fn serve(app: Arc<App>, listener: TcpListener) {
+pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let router = super::router(app.clone());
     let cancel = app.cancelled();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -36,8 +39,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection =
-                    serve_connection(app.clone(), router.clone(), stream, address, cancel.clone());
+                let (tls, cancel) = (tls.clone(), cancel.clone());
+                let connection = serve_connection(app.clone(), router.clone(), stream, address, tls, cancel);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -61,15 +64,58 @@ async fn serve_connection(
     router: Router,
     stream: TcpStream,
     address: SocketAddr,
-    cancel: tokio_util::sync::CancellationToken,
+    tls: Option<TlsAcceptor>,
+    cancel: CancellationToken,
 ) {
     // Notifications are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended at once");
         return;
     }
+    let Some(tls) = tls else {
+        return converse(app, router, stream, address, false, cancel).await;
+    };
+    // Whoever types an address without a scheme comes in clear: that is worth a word.
+    let mut first = [0];
+    match tokio::time::timeout(HANDSHAKE, stream.peek(&mut first)).await {
+        Ok(Ok(1)) if first[0].is_ascii_alphabetic() => return refuse_clear(stream).await,
+        Ok(Ok(1)) => {}
+        _ => return,
+    }
+    match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => converse(app, router, stream, address, true, cancel).await,
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "a TLS handshake was not completed"),
+    }
+}
+
+const IN_CLEAR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+    Content-Length: 38\r\n\r\nHTTPS is spoken here: use https://...\n";
+
+async fn refuse_clear(mut stream: TcpStream) {
+    let refused = async {
+        stream.write_all(IN_CLEAR).await?;
+        stream.shutdown().await?;
+        // Closed with unread bytes, the answer would be lost.
+        let mut rest = [0; 4096];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // The client may be gone; there is nothing else to say.
+    drop(tokio::time::timeout(HANDSHAKE, refused).await);
+}
+
+async fn converse(
+    app: Arc<App>,
+    router: Router,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    secure: bool,
+    cancel: CancellationToken,
+) {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let peer = Peer::of(address.ip(), request.headers(), &app.config.trusted_proxies);
+        let mut peer = Peer::of(address.ip(), request.headers(), &app.config.trusted_proxies);
+        peer.secure |= secure;
         request.extensions_mut().insert(peer);
         let mut router = router.clone();
         async move { router.call(request.map(axum::body::Body::new)).await }

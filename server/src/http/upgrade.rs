@@ -34,8 +34,12 @@ pub async fn websocket(
         )
             .into_response();
     };
-    // A page of another site may open a socket, but not with this browser's sign-in.
+    // Pages of other sites open sockets only if they are trusted, and never with this browser's sign-in.
     let same_origin = cookies::is_same_origin(request.headers());
+    if !same_origin && !is_trusted(request.headers(), &app.config.trusted_origins) {
+        let text = "pages of other sites may not open sockets here; see the setting trusted_origins\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
     let cookie = cookies::get(request.headers(), cookies::TOKEN).filter(|_| same_origin);
     let address = peer.address.to_string();
     let (connection, answers) = Connection::new(app.connections.next_id(), address, cookie, true);
@@ -60,6 +64,13 @@ pub async fn websocket(
         (header::SEC_WEBSOCKET_ACCEPT, accept),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+fn is_trusted(headers: &HeaderMap, origins: &[String]) -> bool {
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
+    origin.is_some_and(|origin| origins.iter().any(|trusted| trusted.eq_ignore_ascii_case(origin)))
 }
 
 /// The answer to a valid handshake (RFC 6455 section 4.2).

@@ -6,7 +6,7 @@ use super::{
     conversation::{self, End, STALLED, Wire, stalled},
     frame::Frame,
 };
-use crate::app::App;
+use crate::{app::App, tls::HANDSHAKE};
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -15,6 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 /// Connections at a time; further ones wait in the system's queue.
@@ -27,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const CHUNK: usize = 16 << 10;
 
 /// Serves until the app is cancelled.
-pub async fn serve(app: Arc<App>, listener: TcpListener) {
+pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let cancel = app.cancelled();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
@@ -42,9 +43,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, address)) => {
-                let app = app.clone();
+                let (app, tls) = (app.clone(), tls.clone());
                 connections.spawn(async move {
-                    serve_connection(&app, stream, address).await;
+                    accept(&app, stream, address, tls).await;
                     drop(place);
                 });
             }
@@ -61,12 +62,27 @@ pub async fn serve(app: Arc<App>, listener: TcpListener) {
     }
 }
 
-async fn serve_connection(app: &Arc<App>, stream: TcpStream, address: SocketAddr) {
+async fn accept(app: &Arc<App>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
     // Answers are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection ended at once");
         return;
     }
+    let Some(tls) = tls else {
+        return serve_connection(app, stream, address).await;
+    };
+    match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve_connection(app, stream, address).await,
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "a TLS handshake was not completed"),
+    }
+}
+
+async fn serve_connection(
+    app: &Arc<App>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    address: SocketAddr,
+) {
     let address = address.ip().to_string();
     let (connection, answers) = Connection::new(app.connections.next_id(), address, None, false);
     let mut lines = Lines {

@@ -23,6 +23,7 @@ mod stage;
 #[path = "../support/mod.rs"]
 mod support;
 mod tasks;
+mod tls;
 mod tokens;
 mod views;
 mod vms;

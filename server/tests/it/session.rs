@@ -315,10 +315,13 @@ async fn the_form_signs_in_and_the_cookie_opens_sockets() {
         EMAIL
     );
     let mut stranger = server
-        .connect_with(&[("cookie", &pair), ("origin", "http://evil.example")])
+        .connect_with(&[("cookie", &pair), ("origin", "https://intra.example")])
         .await;
     let (code, ..) = stranger.fails("session.signInWithCookie", json!({})).await;
-    assert_eq!(code, 3, "a page of another site has no session");
+    assert_eq!(
+        code, 3,
+        "a page of another site has no session, even if it is trusted"
+    );
     let (code, ..) = server
         .connect()
         .await

@@ -103,6 +103,9 @@ impl TestServer {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tcp_listen: None,
+            tcp_tls: false,
+            tls: None,
+            trusted_origins: vec!["https://intra.example".to_owned()],
             data_dir: folder.to_owned(),
             redis: RedisSettings::default(),
             admin_email: EMAIL.to_owned(),
@@ -120,8 +123,8 @@ impl TestServer {
         app.start();
         let over_tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let lines = over_tcp.local_addr().expect("an address");
-        tokio::spawn(server::rpc::lines::serve(app.clone(), over_tcp));
-        let serving = tokio::spawn(serve(app.clone(), listener));
+        tokio::spawn(server::rpc::lines::serve(app.clone(), over_tcp, None));
+        let serving = tokio::spawn(serve(app.clone(), listener, None));
         Self {
             app,
             address,

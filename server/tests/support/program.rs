@@ -35,13 +35,17 @@ pub struct Program {
 }
 
 impl Program {
-    pub async fn start(mut command: Command) -> Self {
+    pub async fn start(command: Command) -> Self {
+        Self::start_with_scheme(command, "http").await
+    }
+
+    pub async fn start_with_scheme(mut command: Command, scheme: &str) -> Self {
         let mut child = command.stderr(Stdio::inherit()).spawn().expect("a process");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let first = tokio::time::timeout(DEADLINE, lines.next_line()).await;
         let first = first.expect("in time").expect("readable").expect("a line");
         let address = first
-            .strip_prefix("Xen Orchestra is at http://")
+            .strip_prefix(&format!("Xen Orchestra is at {scheme}://"))
             .expect("its address");
         Self {
             address: address.trim_end_matches('/').parse().expect("an address"),
