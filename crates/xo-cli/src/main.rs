@@ -39,7 +39,7 @@ use transfer::{Offer, Source};
     verbatim_doc_comment
 )]
 #[command(after_long_help = METHODS, after_help = "METHOD key=value ... calls a method: see xo --help")]
-#[command(allow_external_subcommands = true)]
+#[command(override_usage = "xo [OPTIONS] COMMAND ...\n       xo [OPTIONS] METHOD [KEY=VALUE]... [@=FILE]")]
 struct CommandLine {
     #[command(flatten)]
     options: Options,
@@ -216,7 +216,7 @@ async fn run(command_line: CommandLine) -> Result<(), Failure> {
             let (method, arguments) = words
                 .split_first()
                 .map_or(("", &[][..]), |(method, rest)| (method.as_str(), rest));
-            call(&options.target()?, method, arguments).await
+            call(&options, method, arguments).await
         }
     }
 }
@@ -231,7 +231,7 @@ async fn watch(mut connection: Connection) -> Result<(), Failure> {
     }
 }
 
-async fn call(target: &Target, method: &str, arguments: &[String]) -> Result<(), Failure> {
+async fn call(options: &Options, method: &str, arguments: &[String]) -> Result<(), Failure> {
     if !method.contains('.') {
         return Err(Failure::Usage(format!(
             "{method:?} is neither a command (xo --help) nor a method (xo list-commands)"
@@ -243,9 +243,10 @@ async fn call(target: &Target, method: &str, arguments: &[String]) -> Result<(),
         .partition(|word| matches!(word.as_str(), "--json" | "--help" | "-h"));
     let as_json = flags.iter().any(|flag| flag == "--json");
     if flags.iter().any(|flag| flag != "--json") {
-        return explain(target, method).await;
+        return explain(&options.target()?, method).await;
     }
     let mut given = params::read(&arguments)?;
+    let target = options.target()?;
     if given.stream.is_some() && target.address.interface() == Interface::Lines {
         let address = &target.address;
         return Err(Failure::Usage(format!(

@@ -6,7 +6,7 @@ use crate::{
     connection::{Connection, DialError},
     failure::Failure,
     output,
-    session::{Options, variable},
+    session::{Options, TrustOptions, variable},
 };
 use app::rpc::{
     ErrorCode,
@@ -29,6 +29,8 @@ pub struct Register {
     /// Sign in with this token in place of a password [env: XO_TOKEN, when no EMAIL is given]
     #[arg(long, conflicts_with_all = ["email", "otp"])]
     token: Option<String>,
+    #[command(flatten)]
+    trust: TrustOptions,
     /// https://host, http://host:port, tls://host:port or tcp://host:port; https when nothing is said
     #[arg(value_name = "URL")]
     url: String,
@@ -45,8 +47,12 @@ pub async fn register(options: &Options, asked: Register) -> Result<(), Failure>
     let path = options.config_path()?;
     let before = config::load(&path)?;
     let expires_in = asked.expires_in.as_deref().map(duration);
+    let trust = match asked.trust.read()? {
+        Trust::Authorities => options.trust.read()?,
+        said => said,
+    };
     // Before a password is asked for, and the certificate before the password is sent.
-    let (probe, trust) = reach(&address, options.trust()?).await?;
+    let (probe, trust) = reach(&address, trust).await?;
     match &probe.fingerprint {
         Some(fingerprint) if trust == Trust::Anyone => {
             output::note(&format!(

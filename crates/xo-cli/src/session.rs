@@ -18,20 +18,32 @@ pub struct Options {
     /// File of the registration [env: XO_CLI_CONFIG] [default: ~/.config/xo/cli.json]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Do not verify the server's certificate
-    #[arg(long = "allowUnauthorized", aliases = ["allow-unauthorized", "au"], global = true)]
-    pub allow_unauthorized: bool,
-    /// Accept only the certificate with this SHA-256 fingerprint
-    #[arg(
-        long,
-        value_name = "AA:BB:...",
-        global = true,
-        conflicts_with = "allow_unauthorized"
-    )]
-    pub fingerprint: Option<String>,
+    #[command(flatten)]
+    pub trust: TrustOptions,
     /// Give up after that time [default: wait as long as the server lives]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub timeout: Option<u64>,
+}
+
+#[derive(clap::Args)]
+pub struct TrustOptions {
+    /// Do not verify the server's certificate
+    #[arg(long = "allowUnauthorized", aliases = ["allow-unauthorized", "au"])]
+    allow_unauthorized: bool,
+    /// Accept only the certificate with this SHA-256 fingerprint
+    #[arg(long, value_name = "AA:BB:...", conflicts_with = "allow_unauthorized")]
+    fingerprint: Option<String>,
+}
+
+impl TrustOptions {
+    /// The system's authorities, when nothing is said.
+    pub fn read(&self) -> Result<Trust, Failure> {
+        match &self.fingerprint {
+            Some(text) => fingerprint(text).map(Trust::Pinned),
+            None if self.allow_unauthorized => Ok(Trust::Anyone),
+            None => Ok(Trust::Authorities),
+        }
+    }
 }
 
 /// Where a command goes.
@@ -59,21 +71,13 @@ impl Options {
         }
     }
 
-    pub fn trust(&self) -> Result<Trust, Failure> {
-        match &self.fingerprint {
-            Some(text) => fingerprint(text).map(Trust::Pinned),
-            None if self.allow_unauthorized => Ok(Trust::Anyone),
-            None => Ok(Trust::Authorities),
-        }
-    }
-
     pub fn target(&self) -> Result<Target, Failure> {
         let url = match &self.url {
             Some(url) => Some(url.clone()),
             None => variable("XO_URL")?,
         };
         let address = url.as_deref().map(Address::parse).transpose()?;
-        let given = self.trust()?;
+        let given = self.trust.read()?;
         let token = variable("XO_TOKEN")?;
         let registration = match &address {
             // All is said: a file, even a broken one, is of no interest.

@@ -43,7 +43,7 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// What is sent. Opened before the method is called, so that a wrong name changes nothing.
+/// What is sent.
 pub struct Source {
     reader: Box<dyn AsyncRead + Send + Unpin>,
     /// A pipe has none.
