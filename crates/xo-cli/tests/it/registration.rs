@@ -200,7 +200,14 @@ async fn what_cannot_be_is_told_by_words_and_exit_code() {
         (0, concat!(env!("CARGO_PKG_VERSION"), "\n"))
     );
 
-    home.register(&server.http()).await;
+    // After the wrong password the server wants a pause.
+    eventually("the right one is taken", async || {
+        let ran = home
+            .xo_reading(&["register", &server.http(), EMAIL], PASSWORD)
+            .await;
+        (ran.code == 0).then_some(())
+    })
+    .await;
     let token = home.token();
     let address = server.http();
     server.stop().await;

@@ -123,16 +123,18 @@ fn terminal() -> (std::fs::File, OwnedFd) {
 /// Answers `test.send` with a place to send to, `test.get` with one to get from, anything else with `true`.
 struct Fake {
     address: SocketAddr,
-    /// Heads and bodies of what was sent.
-    sent: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    sent: Arc<Sent>,
 }
+
+/// Heads and bodies of what was sent.
+type Sent = Mutex<Vec<(String, Vec<u8>)>>;
 
 impl Fake {
     /// `answer` is what HTTP answers, literally; without an end the connection stays open.
     async fn start(answer: &'static str, ends: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let sent = Arc::new(Mutex::new(Vec::new()));
+        let sent = Arc::new(Sent::default());
         let received = sent.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -181,7 +183,7 @@ async fn rpc(stream: TcpStream) {
     }
 }
 
-async fn http(stream: TcpStream, answer: &str, ends: bool, received: &Mutex<Vec<(String, Vec<u8>)>>) {
+async fn http(stream: TcpStream, answer: &str, ends: bool, received: &Sent) {
     let mut stream = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
