@@ -292,3 +292,116 @@ impl Connection {
         Failure::Connection(format!("the connection to {} is lost: {reason}", self.address))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{
+        AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split,
+    };
+
+    struct Server {
+        lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+        out: WriteHalf<DuplexStream>,
+    }
+
+    impl Server {
+        async fn asked(&mut self) -> Value {
+            let line = self.lines.next_line().await.expect("readable").expect("a line");
+            serde_json::from_str(&line).expect("JSON")
+        }
+
+        async fn say(&mut self, text: &str) {
+            self.out.write_all(text.as_bytes()).await.expect("taken");
+        }
+    }
+
+    fn connected(longest: usize) -> (Connection, Server) {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (stream, heard) = Stream::new(ours);
+        let connection = Connection {
+            wire: Wire::Lines(Box::new(Framed::new(
+                stream,
+                LinesCodec::new_with_max_length(longest),
+            ))),
+            heard,
+            address: Address::parse("tcp://host:1").expect("an address"),
+            next_id: 1,
+            fingerprint: None,
+        };
+        let (read, out) = split(theirs);
+        let lines = BufReader::new(read).lines();
+        (connection, Server { lines, out })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_asked_for_a_sign_of_life_and_given_up() {
+        let (mut connection, mut server) = connected(1_000);
+        let call = tokio::spawn(async move { connection.call("vm.migrate", json!({})).await });
+        assert_eq!(server.asked().await["method"], "vm.migrate");
+        // Two signs of life, one of them half a message.
+        let asked = server.asked().await;
+        assert_eq!(asked["method"], "system.getServerVersion");
+        server
+            .say(&format!(
+                "{}\n",
+                json!({ "jsonrpc": "2.0", "id": asked["id"], "result": "1" })
+            ))
+            .await;
+        server.asked().await;
+        server.say("{\"id\":").await;
+        server.asked().await;
+        let failure = call.await.expect("it ran").expect_err("nobody is there");
+        assert!(failure.to_string().contains("silent"), "{failure}");
+        assert_eq!(failure.exit_code(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_as_long_as_the_server_lives() {
+        let (mut connection, mut server) = connected(1_000);
+        let call = tokio::spawn(async move { connection.call("vm.migrate", json!({})).await });
+        let id = server.asked().await["id"].clone();
+        for _ in 0..100 {
+            let asked = server.asked().await["id"].clone();
+            server
+                .say(&format!(
+                    "{}\n",
+                    json!({ "jsonrpc": "2.0", "id": asked, "result": "1" })
+                ))
+                .await;
+        }
+        server.say("{\"method\":\"all\",\"params\":{}}\n\n").await;
+        server
+            .say(&format!(
+                "{}\n",
+                json!({ "jsonrpc": "2.0", "id": id, "result": null })
+            ))
+            .await;
+        assert_eq!(call.await.expect("it ran").expect("an answer"), Value::Null);
+    }
+
+    #[tokio::test]
+    async fn what_no_server_says_ends_the_connection() {
+        for (said, reason) in [
+            ("x".repeat(2_000), "too long"),
+            ("hello\n".to_owned(), "no JSON-RPC"),
+            (
+                r#"{"id":null,"error":{"code":-32000,"message":"too many connections"}}"#.to_owned() + "\n",
+                "too many",
+            ),
+        ] {
+            let (mut connection, mut server) = connected(1_000);
+            server.say(&said).await;
+            let failure = connection.call("a.b", json!({})).await.expect_err("no answer");
+            assert!(failure.to_string().contains(reason), "{failure}");
+        }
+        let (mut connection, server) = connected(1_000);
+        drop(server);
+        connection.call("a.b", json!({})).await.expect_err("nobody");
+        let (mut connection, _server) = connected(1_000);
+        let failure = connection
+            .call("a.b", json!({ "a": "x".repeat(MAX_REQUEST) }))
+            .await;
+        assert_eq!(failure.expect_err("too long").exit_code(), 2);
+    }
+}
