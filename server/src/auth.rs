@@ -70,15 +70,21 @@ struct People {
     groups: BTreeMap<String, Arc<GroupRecord>>,
 }
 
+impl People {
+    async fn read(store: &Store) -> Result<Self, StoreError> {
+        let users = store.list::<UserRecord>().await?.into_iter();
+        let groups = store.list::<GroupRecord>().await?.into_iter();
+        Ok(Self {
+            users: users.map(|(id, user)| (id, Arc::new(user))).collect(),
+            groups: groups.map(|(id, group)| (id, Arc::new(group))).collect(),
+        })
+    }
+}
+
 impl Accounts {
     /// `most_tokens`: of one user.
     pub async fn open(store: Store, secrets: Secrets, most_tokens: usize) -> Result<Self, StoreError> {
-        let users = store.list::<UserRecord>().await?.into_iter();
-        let groups = store.list::<GroupRecord>().await?.into_iter();
-        let people = People {
-            users: users.map(|(id, user)| (id, Arc::new(user))).collect(),
-            groups: groups.map(|(id, group)| (id, Arc::new(group))).collect(),
-        };
+        let people = People::read(&store).await?;
         let tokens = Tokens::open(store.clone(), most_tokens).await?;
         Ok(Self {
             store,

@@ -7,6 +7,7 @@ pub mod pages;
 pub mod peer;
 pub mod serve;
 pub mod upgrade;
+pub mod uploads;
 
 use crate::app::App;
 use axum::{
