@@ -156,12 +156,15 @@ impl Accounts {
             return Err(SignInError::EmptyPassword);
         }
         let _check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
-        let attempt = self.throttle.attempt(email).await.ok_or(SignInError::TooFast)?;
+        let attempt = self
+            .throttle
+            .attempt(email, address)
+            .await
+            .ok_or(SignInError::TooFast)?;
         let found = self.by_email(email);
         let hash = found.as_ref().and_then(|(_, user)| user.password_hash.clone());
         let Ok(matches) = password::verify(password.to_owned(), hash).await? else {
-            // Nothing was tried: the name is not to be blamed.
-            attempt.succeeded();
+            attempt.untried();
             return Err(SignInError::TooFast);
         };
         match found {
@@ -183,7 +186,7 @@ impl Accounts {
         let (user_id, user, attempt) = self.check_password(email, password, address).await?;
         if let Some(sealed) = &user.sealed_otp {
             let Some(code) = otp.filter(|code| !code.trim().is_empty()) else {
-                attempt.succeeded();
+                attempt.untried();
                 return Err(SignInError::OtpNeeded);
             };
             if !self.is_fresh_otp(&user_id, sealed, code) {
