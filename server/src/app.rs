@@ -5,7 +5,7 @@ use crate::{
     audit::{Audit, Subject},
     auth::{Accounts, SignInError, SignedIn},
     config::{Config, RedisSettings},
-    http::{downloads::Downloads, uploads::Uploads},
+    http::{admin::Waiting, downloads::Downloads, uploads::Uploads},
     inventory,
     limits::Limits,
     persist::{self, Backend, Store, redis::Place, secrets::Secrets},
@@ -51,6 +51,8 @@ pub struct App {
     pub registry: Registry,
     pub downloads: Downloads,
     pub uploads: Uploads,
+    /// What waits for the browsers of pages.
+    pub waiting: Waiting,
     /// The last whole listing, as long as a client is still being sent it.
     whole: Mutex<Option<(u64, Weak<Bytes>)>>,
     /// Tells one run of the server from another: revisions mean something within one only.
@@ -121,6 +123,7 @@ impl App {
             registry: Registry::new(methods::all()),
             downloads: Downloads::default(),
             uploads: Uploads::default(),
+            waiting: Waiting::default(),
             whole: Mutex::default(),
             // 53 bits: the browser's numbers hold it.
             epoch: rand::random::<u64>() >> 11,
