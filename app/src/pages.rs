@@ -1,5 +1,7 @@
 //! One module per page.
 
+#[cfg(feature = "ssr")]
+pub mod admin;
 pub mod host;
 pub mod hosts;
 pub mod not_found;

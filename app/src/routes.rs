@@ -5,6 +5,17 @@ pub const API: &str = "/api/";
 pub const SIGN_IN: &str = "/signin";
 pub const SIGN_IN_LOCAL: &str = "/signin/local";
 pub const SIGN_OUT: &str = "/signout";
+pub const SIGN_IN_OTP: &str = "/signin/otp";
+pub const ADMIN: &str = "/admin";
+pub const ADMIN_SERVERS: &str = "/admin/servers";
+pub const ADMIN_USERS: &str = "/admin/users";
+pub const ADMIN_GROUPS: &str = "/admin/groups";
+pub const ADMIN_RIGHTS: &str = "/admin/rights";
+pub const ADMIN_TOKENS: &str = "/admin/tokens";
+pub const ADMIN_CONNECTIONS: &str = "/admin/connections";
+pub const ADMIN_AUDIT: &str = "/admin/audit";
+pub const ACCOUNT: &str = "/account";
+pub const ACCOUNT_OTP: &str = "/account/otp";
 pub const STYLE_SHEET: &str = "/pkg/xo.css";
 pub const CLIENT_SCRIPT: &str = "/pkg/xo.js";
 pub const CLIENT_MODULE: &str = "/pkg/xo.wasm";
@@ -47,15 +58,20 @@ impl Route {
 
     /// The list with that filter.
     pub fn filtered(&self, filter: &str) -> String {
-        let mut encoded = String::new();
-        for byte in filter.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(byte as char),
-                byte => encoded.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        format!("{}?s={encoded}", self.path())
+        format!("{}?s={}", self.path(), encoded(filter))
     }
+}
+
+/// A text as it stands in the query or as one step of the path of an address.
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(byte as char),
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

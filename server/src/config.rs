@@ -170,6 +170,17 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+impl Config {
+    /// Where what is kept is kept, in a word.
+    pub fn store_kind(&self) -> &'static str {
+        if self.redis.uri.is_some() || self.redis.socket.is_some() {
+            "Redis"
+        } else {
+            "embedded"
+        }
+    }
+}
+
 /// Where certificate and key come from.
 #[derive(Clone, Debug)]
 pub enum Tls {

@@ -1,12 +1,15 @@
 //! The HTTP edge: sign-in, the web client's files, one-time downloads, the upgrade to WebSocket.
 
+pub mod admin;
 pub mod assets;
 pub mod cookies;
 pub mod downloads;
 pub mod pages;
 pub mod peer;
 pub mod serve;
+pub mod tickets;
 pub mod upgrade;
+pub mod uploads;
 
 use crate::app::App;
 use axum::{
@@ -40,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
             "/signin/local",
             post(pages::sign_in_local).layer(middleware::from_fn_with_state(app.clone(), in_time)),
         )
+        .merge(admin::routes())
         .route("/signout", get(pages::sign_out_question).post(pages::sign_out))
         .fallback(pages::site)
         .layer(DefaultBodyLimit::max(MAX_FORM))

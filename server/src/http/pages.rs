@@ -12,7 +12,7 @@ use axum::{
     Extension, Form,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use leptos::prelude::{Owner, RenderHtml};
@@ -208,6 +208,18 @@ fn append<const N: usize>(response: &mut Response, cookies: [Option<HeaderValue>
     }
 }
 
+/// Strangers sign in first, and come back.
+pub fn to_sign_in(uri: &Uri, peer: Peer) -> Response {
+    let wanted = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut response = (StatusCode::FOUND, [(header::LOCATION, "/signin")]).into_response();
+    let remembered = (wanted != "/" && is_local(wanted) && !wanted.contains(';')).then_some(wanted);
+    append(
+        &mut response,
+        [remembered.and_then(|path| cookies::set(cookies::RETURN_TO, path, Some(600), peer.secure))],
+    );
+    response
+}
+
 /// A file of the web client, or the page of a route for whoever is signed in.
 pub async fn site(
     State(app): State<Arc<App>>,
@@ -233,14 +245,7 @@ pub async fn site(
         None => false,
     };
     if !signed_in {
-        let wanted = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let mut response = (StatusCode::FOUND, [(header::LOCATION, "/signin")]).into_response();
-        let remembered = (wanted != "/" && is_local(wanted) && !wanted.contains(';')).then_some(wanted);
-        append(
-            &mut response,
-            [remembered.and_then(|path| cookies::set(cookies::RETURN_TO, path, Some(600), peer.secure))],
-        );
-        return response;
+        return to_sign_in(request.uri(), peer);
     }
     // Leptos spawns on this; only the first call does something.
     let _ = any_spawner::Executor::init_tokio();

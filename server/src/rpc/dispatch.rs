@@ -222,6 +222,32 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
     })
 }
 
+/// A call that is made for a page: as if it had come over this connection, with the same checks and the same
+/// record in the audit log.
+pub async fn call(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    method: &str,
+    params: Map<String, Value>,
+) -> Result<Value, RpcError> {
+    let Some(method) = app.registry.get(method) else {
+        return Err(unknown_method(method.to_owned()));
+    };
+    let result = AssertUnwindSafe(run(app, connection, method, params))
+        .catch_unwind()
+        .await;
+    let failure = match result.unwrap_or_else(|_| Err(panicked(method))) {
+        Ok(Outcome::Value(value)) => return Ok(value),
+        Ok(Outcome::Json(parts)) => match serde_json::from_slice(&parts.concat()) {
+            Ok(value) => return Ok(value),
+            Err(error) => Failure::internal(error.to_string()),
+        },
+        Err(failure) => failure,
+    };
+    let is_admin = connection.caller(app).is_some_and(|caller| caller.is_admin());
+    Err(failure.into_rpc(is_admin, &app.inventory))
+}
+
 fn unknown_method(name: String) -> RpcError {
     if missing::is_missing(&name) {
         return RpcError::new(ErrorCode::NOT_IMPLEMENTED, "not implemented");

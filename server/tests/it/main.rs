@@ -2,6 +2,7 @@
 
 mod audit;
 mod calls;
+mod config;
 mod failover;
 mod filters;
 mod inventory;

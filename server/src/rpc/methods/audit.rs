@@ -5,7 +5,7 @@ use crate::{
     rpc::{
         error::{Failure, no_such_object},
         registry::{Call, Method, Outcome, Permission},
-        schema::{any_of, boolean, string},
+        schema::{any_of, boolean, number, string},
     },
 };
 use app::rpc::{ErrorCode, RpcError};
@@ -31,6 +31,8 @@ pub fn methods() -> Vec<Method> {
             ("user", string().optional()),
             ("method", string().optional()),
             ("event", string().optional()),
+            ("after", number().optional()),
+            ("before", number().optional()),
         ]),
         Method::new(
             "audit.checkIntegrity",
@@ -48,6 +50,8 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
     let (newest, user, method, event) = (owned("id"), owned("user"), owned("method"), owned("event"));
     let wanted = call.params.get("maxRecords").and_then(Value::as_f64);
     let most = wanted.map_or(MOST_RECORDS, |most| most.max(0.0) as usize);
+    let ms = |name| call.params.get(name).and_then(Value::as_f64);
+    let (after, before) = (ms("after"), ms("before"));
     let ndjson = call.flag("ndjson");
     let most = if ndjson { most } else { most.min(MOST_RECORDS) };
     let fits = move |record: &Record| {
@@ -60,6 +64,8 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
         (is(&by["userId"], &user) || is(&by["userName"], &user))
             && is(&record.data["method"], &method)
             && event.as_deref().is_none_or(|event| record.event == event)
+            && after.is_none_or(|after| record.time as f64 >= after)
+            && before.is_none_or(|before| record.time as f64 <= before)
     };
     let folder = call.app.audit.folder().to_owned();
     let read = tokio::task::spawn_blocking(move || audit::read_back(&folder, newest.as_deref(), most, fits));

@@ -87,6 +87,7 @@ async fn status(call: Call) -> Result<Outcome, Failure> {
         "objects": app.inventory.len(),
         "residentMemory": resident_memory(),
         "servers": app.pools.servers().len(),
+        "store": app.config.store_kind(),
         "tasks": runtime.num_alive_tasks(),
         "uptime": app.started.elapsed().as_secs(),
         "version": env!("CARGO_PKG_VERSION"),
