@@ -1,4 +1,4 @@
-//! Streams down and up: from the real server, and with one that offers uploads and cuts connections.
+//! Streams down and up: with the real server, and with one that tells what came and cuts connections.
 
 use crate::support::*;
 use futures_util::{SinkExt, StreamExt};
@@ -101,6 +101,37 @@ async fn objects_come_down_as_lines() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("streams go over HTTP"), "{ran:?}");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_moves_from_server_to_server() {
+    let (first, second) = (TestServer::start().await, TestServer::start().await);
+    let home = Home::new();
+    home.register(&first.http()).await;
+    home.json(&["user.create", "--json", "email=ann", "password=her password"])
+        .await;
+    let ran = home.xo(&["xo.exportConfig", "@=config"]).await;
+    assert_eq!(
+        (ran.code, home.files()),
+        (0, vec!["config".to_owned()]),
+        "{ran:?}"
+    );
+
+    home.register(&second.http()).await;
+    std::fs::write(home.file("garbage"), "{").expect("written");
+    let ran = home.xo(&["xo.importConfig", "@=garbage"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(ran.err.contains("400 Bad Request"), "{ran:?}");
+    let ran = home.xo(&["xo.importConfig", "@=config"]).await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.out.contains("ann"), "the server's report is printed: {ran:?}");
+    let ann = Home::new();
+    let ran = ann
+        .xo_reading(&["register", &second.http(), "ann"], "her password")
+        .await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    first.stop().await;
+    second.stop().await;
 }
 
 fn terminal() -> (std::fs::File, OwnedFd) {
