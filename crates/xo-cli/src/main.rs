@@ -53,7 +53,7 @@ Methods:
 
   KEY=text          text; a number where the method takes only numbers
   KEY=true|false    a boolean
-  KEY=json:JSON     anything, such as tags=json:'[\"a\",\"b\"]'
+  KEY=json:JSON     anything, such as blockedOperations=json:'{\"destroy\":true}'
   @=FILE, @         where a stream comes from or goes to; @ alone is standard input or output
   --json            print text as JSON, too, and failures as JSON on standard error
   --help            what the method is for and takes
@@ -84,7 +84,7 @@ enum Command {
     ///
     /// --PROPERTY shows only the properties that are named so. PROPERTY=VALUE takes objects whose property is equal
     /// (values as for methods). Anything else is a filter as in the web client: name_label:web power_state:running,
-    /// memory:size:>8GiB, !tags?, |(a b)
+    /// memory:size:>8GiB, !auto_poweron?, |(a b)
     #[command(override_usage = "xo list-objects [--PROPERTY]... [PROPERTY=VALUE]... [FILTER]...")]
     ListObjects {
         #[arg(allow_hyphen_values = true, trailing_var_arg = true, hide = true)]

@@ -51,6 +51,15 @@ pub async fn register(options: &Options, asked: Register) -> Result<(), Failure>
         Trust::Authorities => options.trust.read()?,
         said => said,
     };
+    // A certificate that was pinned stays pinned, until another is named.
+    let trust = match (trust, &before) {
+        (Trust::Authorities, Some(before))
+            if before.server == address.to_string() && before.fingerprint.is_some() =>
+        {
+            before.trust()
+        }
+        (trust, _) => trust,
+    };
     // Before a password is asked for, and the certificate before the password is sent.
     let (probe, trust) = reach(&address, trust).await?;
     match &probe.fingerprint {
@@ -127,7 +136,9 @@ async fn reach(address: &Address, trust: Trust) -> Result<(Connection, Trust), F
             let trust = Trust::Pinned(fingerprint);
             Ok((Connection::open(address, &trust).await?, trust))
         }
-        _ => Err(failure),
+        _ => Err(Failure::Connection(format!(
+            "no connection to {address}: its certificate is not trusted"
+        ))),
     }
 }
 

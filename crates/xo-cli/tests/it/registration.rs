@@ -275,6 +275,8 @@ async fn certificates_are_verified_pinned_or_not_looked_at() {
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(home.registration()["fingerprint"], fingerprint.as_str());
         home.json(&["session.getUser"]).await;
+        let ran = home.xo(&["register", &url, EMAIL, PASSWORD]).await;
+        assert_eq!(ran.code, 0, "the pin is remembered: {ran:?}");
         if url.starts_with("https") {
             let listed = home.xo(&["xo.getAllObjects", "ndjson=true", "@"]).await;
             assert_eq!((listed.code, listed.out.as_str()), (0, ""), "{listed:?}");
@@ -283,9 +285,11 @@ async fn certificates_are_verified_pinned_or_not_looked_at() {
         let mut kept = home.registration();
         kept["fingerprint"] = vec!["AA"; 32].join(":").into();
         std::fs::write(home.config(), kept.to_string()).expect("written");
-        let ran = home.xo(&["session.getUser"]).await;
-        assert_eq!(ran.code, 3, "another certificate than the pinned one: {ran:?}");
-        assert!(ran.err.contains("certificate changed"), "{ran:?}");
+        for arguments in [vec!["session.getUser"], vec!["register", &url, EMAIL, PASSWORD]] {
+            let ran = home.xo(&arguments).await;
+            assert_eq!(ran.code, 3, "another certificate than the pinned one: {ran:?}");
+            assert!(ran.err.contains("certificate changed"), "{ran:?}");
+        }
     }
     server.stop().await;
 }
