@@ -47,6 +47,14 @@ pub struct SignedIn {
     pub token: Option<String>,
 }
 
+/// The password was right; the one-time password is still to come.
+#[derive(Clone)]
+pub struct HalfSignedIn {
+    user_id: String,
+    /// What the password was held against.
+    password_hash: Option<String>,
+}
+
 /// Stands in the preferences of a user with one-time passwords in place of their secret.
 const OTP_IS_SET: &str = "********";
 
@@ -187,6 +195,7 @@ impl Accounts {
         if let Some(sealed) = &user.sealed_otp {
             let Some(code) = otp.filter(|code| !code.trim().is_empty()) else {
                 attempt.untried();
+                self.renew_hash(&user_id, &user, password).await;
                 return Err(SignInError::OtpNeeded);
             };
             if !self.is_fresh_otp(&user_id, sealed, code) {
@@ -198,6 +207,42 @@ impl Accounts {
         self.renew_hash(&user_id, &user, password).await;
         Ok(SignedIn {
             user_id,
+            expires: None,
+            token: None,
+        })
+    }
+
+    /// What is left of a sign-in whose password was right, and which wants a one-time password.
+    pub fn half_signed_in(&self, email: &str) -> Option<HalfSignedIn> {
+        let (user_id, user) = self.by_email(email)?;
+        user.sealed_otp.as_ref()?;
+        Some(HalfSignedIn {
+            user_id,
+            password_hash: user.password_hash.clone(),
+        })
+    }
+
+    /// The second step, throttled like the first; a password that was changed in between is asked for again.
+    pub async fn sign_in_with_otp(
+        &self,
+        half: &HalfSignedIn,
+        code: &str,
+        address: &str,
+    ) -> Result<SignedIn, SignInError> {
+        let _check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
+        let known = |user: &Arc<UserRecord>| user.password_hash == half.password_hash;
+        let user = self.user(&half.user_id).filter(known);
+        let user = user.ok_or(SignInError::InvalidCredentials)?;
+        let attempt = self.throttle.attempt(&user.email).await;
+        let attempt = attempt.ok_or(SignInError::TooFast)?;
+        let sealed = user.sealed_otp.as_deref();
+        if !sealed.is_some_and(|sealed| self.is_fresh_otp(&half.user_id, sealed, code)) {
+            attempt.failed();
+            return Err(SignInError::InvalidCredentials);
+        }
+        attempt.succeeded();
+        Ok(SignedIn {
+            user_id: half.user_id.clone(),
             expires: None,
             token: None,
         })

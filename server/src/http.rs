@@ -43,6 +43,10 @@ pub fn router(app: Arc<App>) -> Router {
             "/signin/local",
             post(pages::sign_in_local).layer(middleware::from_fn_with_state(app.clone(), in_time)),
         )
+        .route(
+            "/signin/otp",
+            post(pages::sign_in_otp).layer(middleware::from_fn_with_state(app.clone(), in_time)),
+        )
         .merge(admin::routes())
         .route("/signout", get(pages::sign_out_question).post(pages::sign_out))
         .fallback(pages::site)

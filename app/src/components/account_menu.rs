@@ -49,6 +49,11 @@ pub fn AccountMenu() -> impl IntoView {
                         })
                         .collect_view()}
                 </fieldset>
+                // A page of the server alone: the router leaves the link to the browser.
+                <a href=routes::ACCOUNT rel="external" class="menu-item">
+                    <Glyph icon=Icon::User />
+                    "My account"
+                </a>
                 <button type="button" class="menu-item" on:click=move |_| state.panels.help.set(true)>
                     <Glyph icon=Icon::Keyboard />
                     "Keyboard shortcuts"

@@ -11,12 +11,13 @@ use crate::{
         toast_stack::ToastStack,
         tree::Tree,
     },
-    routes::Route,
+    routes::{self, Route},
     state::use_state,
     ui::{
         format::count,
         icon::{Glyph, Icon},
         later::Later,
+        mark::Mark,
     },
 };
 use leptos::prelude::*;
@@ -75,19 +76,7 @@ fn TopBar() -> impl IntoView {
                 <Glyph icon=Icon::Menu />
             </button>
             <A href=Route::Vms.path() attr:class="mark" attr:aria-label="Xen Orchestra">
-                <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
-                    <rect width="32" height="32" rx="8" fill="var(--mark)" />
-                    <g fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round">
-                        <path d="M9 10.5 16 16l7-5.5M9 21.5 16 16l7 5.5" />
-                    </g>
-                    <g fill="#fff">
-                        <circle cx="9" cy="10.5" r="3" />
-                        <circle cx="23" cy="10.5" r="3" />
-                        <circle cx="9" cy="21.5" r="3" />
-                        <circle cx="23" cy="21.5" r="3" />
-                        <circle cx="16" cy="16" r="3.4" />
-                    </g>
-                </svg>
+                <Mark />
                 <span class="mark__text">"Xen Orchestra"</span>
             </A>
             <button type="button" class="topbar__search" aria-label="Find anything" on:click=move |_| panels.palette.set(true)>
@@ -146,6 +135,11 @@ fn Navigation() -> impl IntoView {
             <Show when=move || state.is_admin()>
                 <h2 class="nav__title">"Administration"</h2>
                 {entry(Route::Servers, Icon::Server, "Servers", None)}
+                // A page of the server alone: the router leaves the link to the browser.
+                <a href=routes::ADMIN rel="external" class="nav__link">
+                    <Glyph icon=Icon::User />
+                    <span>"Users, rights, audit log"</span>
+                </a>
             </Show>
         </nav>
     }

@@ -1,6 +1,6 @@
 //! The sign-in page: rendered by the server alone, a plain form without scripts.
 
-use crate::{routes, shell::Head};
+use crate::{routes, shell::Head, ui::mark::Mark};
 use leptos::prelude::*;
 
 /// The whole document. `error` is said above the form; `username` is put back after a failure.
@@ -19,19 +19,7 @@ pub fn SignInPage(
             </head>
             <body class="sign-in">
                 <main class="sign-in__card">
-                    <svg viewBox="0 0 32 32" width="44" height="44" aria-hidden="true">
-                        <rect width="32" height="32" rx="8" fill="var(--mark)" />
-                        <g fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round">
-                            <path d="M9 10.5 16 16l7-5.5M9 21.5 16 16l7 5.5" />
-                        </g>
-                        <g fill="#fff">
-                            <circle cx="9" cy="10.5" r="3" />
-                            <circle cx="23" cy="10.5" r="3" />
-                            <circle cx="9" cy="21.5" r="3" />
-                            <circle cx="23" cy="21.5" r="3" />
-                            <circle cx="16" cy="16" r="3.4" />
-                        </g>
-                    </svg>
+                    <Mark size=44 />
                     <h1>"Xen Orchestra"</h1>
                     {error.map(|error| view! { <p class="sign-in__error" role="alert">{error}</p> })}
                     <form method="post" action=routes::SIGN_IN_LOCAL class="form">
@@ -67,6 +55,46 @@ pub fn SignInPage(
                         </label>
                         <button type="submit" class="button button--primary button--large">"Sign in"</button>
                     </form>
+                </main>
+            </body>
+        </html>
+    }
+}
+
+/// The second step: the password was right, a one-time code is wanted. `ticket` stands for the first step.
+#[component]
+pub fn OtpPage(#[prop(into)] ticket: String, #[prop(optional, into)] error: Option<String>) -> impl IntoView {
+    let failed = error.is_some();
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <Head />
+                <title>"One-time code · Xen Orchestra"</title>
+            </head>
+            <body class="sign-in">
+                <main class="sign-in__card">
+                    <Mark size=44 />
+                    <h1>"One-time code"</h1>
+                    {error.map(|error| view! { <p class="sign-in__error" role="alert">{error}</p> })}
+                    <form method="post" action=routes::SIGN_IN_OTP class="form">
+                        <input type="hidden" name="ticket" value=ticket />
+                        <label class="field">
+                            <span>"The six digits that your authenticator shows now"</span>
+                            <input
+                                class="input input--large"
+                                name="otp"
+                                inputmode="numeric"
+                                autocomplete="one-time-code"
+                                maxlength="20"
+                                required
+                                autofocus
+                                aria-invalid=failed.then_some("true")
+                            />
+                        </label>
+                        <button type="submit" class="button button--primary button--large">"Sign in"</button>
+                    </form>
+                    <a href=routes::SIGN_IN class="link">"Begin again"</a>
                 </main>
             </body>
         </html>

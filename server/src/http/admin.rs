@@ -26,6 +26,8 @@ use std::sync::Arc;
 /// What waits for a browser.
 #[derive(Default)]
 pub struct Waiting {
+    /// Sign-ins that still want a one-time code.
+    pub sign_ins: super::tickets::Tickets<super::pages::HalfWay>,
     pub enrolments: super::tickets::Tickets<otp::Enrolment>,
     /// Secrets of new tokens, with their owners.
     pub secrets: super::tickets::Tickets<(String, String)>,

@@ -4,7 +4,7 @@ use super::{assets, cookies, peer::Peer};
 use crate::{
     app::App,
     auth::{
-        SignInError,
+        HalfSignedIn, SignInError,
         tokens::{DEFAULT_VALIDITY_MS, NewToken, SESSION_VALIDITY_MS, TokenError},
     },
 };
@@ -68,35 +68,135 @@ pub async fn sign_in_local(
         .await;
     app.note_sign_in(Some(&form.username), &address, "form", &result)
         .await;
-    let user_id = match result {
-        Ok(signed_in) => signed_in.user_id,
+    let remember = form.remember_me.is_some();
+    match result {
+        Ok(signed_in) => welcome(&app, peer, &headers, signed_in.user_id, remember).await,
+        Err(SignInError::OtpNeeded) => match app.accounts.half_signed_in(&form.username) {
+            Some(half) => {
+                let ticket = app.waiting.sign_ins.issue(HalfWay {
+                    half,
+                    name: form.username,
+                    remember,
+                    tries: 0,
+                });
+                otp_page(StatusCode::OK, None, &ticket)
+            }
+            // Turned off this very moment: the password alone will do.
+            None => sign_in_page(
+                StatusCode::CONFLICT,
+                Some("Enter the password once more."),
+                &form.username,
+            ),
+        },
         Err(error) => {
-            let (status, text) = match error {
-                SignInError::InvalidCredentials | SignInError::EmptyPassword => (
-                    StatusCode::UNAUTHORIZED,
-                    "The user name or the password is not right.",
-                ),
-                SignInError::OtpNeeded => (
-                    StatusCode::UNAUTHORIZED,
-                    "Enter the password together with a one-time code.",
-                ),
-                SignInError::TooFast => (
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "Too many attempts for this user name. Wait a moment, then try again.",
-                ),
-                SignInError::Store(error) => {
-                    tracing::error!(%error, "a sign-in failed for want of the store");
-                    (
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "The server cannot read its accounts at the moment.",
-                    )
-                }
-            };
+            let (status, text) = refusal(error, "The user name or the password is not right.");
             tracing::info!(address = %peer.address, user = %form.username, %status, "sign-in refused");
-            return sign_in_page(status, Some(text), &form.username);
+            sign_in_page(status, Some(text), &form.username)
         }
+    }
+}
+
+fn refusal(error: SignInError, wrong: &'static str) -> (StatusCode, &'static str) {
+    match error {
+        SignInError::InvalidCredentials | SignInError::EmptyPassword | SignInError::OtpNeeded => {
+            (StatusCode::UNAUTHORIZED, wrong)
+        }
+        SignInError::TooFast => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many attempts for this user name. Wait a moment, then try again.",
+        ),
+        SignInError::Store(error) => {
+            tracing::error!(%error, "a sign-in failed for want of the store");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server cannot read its accounts at the moment.",
+            )
+        }
+    }
+}
+
+/// A sign-in whose password was right, until the one-time code comes. The password is not kept.
+pub struct HalfWay {
+    half: HalfSignedIn,
+    name: String,
+    remember: bool,
+    tries: u32,
+}
+
+/// Wrong codes after which the password is asked for again.
+const MOST_TRIES: u32 = 5;
+
+fn otp_page(status: StatusCode, error: Option<&str>, ticket: &str) -> Response {
+    let html = Owner::new().with(|| {
+        use app::pages::sign_in::{OtpPage, OtpPageProps};
+        let props = OtpPageProps::builder().ticket(ticket);
+        match error {
+            Some(error) => OtpPage(props.error(error).build()).to_html(),
+            None => OtpPage(props.build()).to_html(),
+        }
+    });
+    (status, [(header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+}
+
+#[derive(serde::Deserialize)]
+pub struct OtpForm {
+    ticket: String,
+    otp: String,
+}
+
+pub async fn sign_in_otp(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    form: Result<Form<OtpForm>, axum::extract::rejection::FormRejection>,
+) -> Response {
+    if !cookies::is_same_origin(&headers) {
+        return (StatusCode::FORBIDDEN, "the form comes from another site\n").into_response();
+    }
+    let late = || {
+        let text = "This took too long, or too many codes were wrong: begin again.";
+        sign_in_page(StatusCode::UNAUTHORIZED, Some(text), "")
     };
-    let validity_ms = if form.remember_me.is_some() {
+    let Ok(Form(form)) = form else { return late() };
+    let sign_ins = &app.waiting.sign_ins;
+    // Counted before the code is looked at: many at once are as many tries.
+    let tried = sign_ins.look(&form.ticket, |waiting| {
+        waiting.tries += 1;
+        (waiting.tries <= MOST_TRIES).then(|| (waiting.half.clone(), waiting.name.clone()))
+    });
+    let Some(Some((half, name))) = tried else {
+        drop(sign_ins.take(&form.ticket));
+        return late();
+    };
+    let address = peer.address.to_string();
+    let result = app.accounts.sign_in_with_otp(&half, &form.otp, &address).await;
+    app.note_sign_in(Some(&name), &address, "one-time code", &result)
+        .await;
+    match result {
+        Ok(signed_in) => match sign_ins.take(&form.ticket) {
+            Some(waiting) => welcome(&app, peer, &headers, signed_in.user_id, waiting.remember).await,
+            None => late(),
+        },
+        Err(error) => {
+            if matches!(error, SignInError::TooFast) {
+                // Nothing was tried.
+                sign_ins.look(&form.ticket, |waiting| {
+                    waiting.tries = waiting.tries.saturating_sub(1)
+                });
+            }
+            let (status, text) = refusal(
+                error,
+                "This is not the code of now. Wait for the next one, then try again.",
+            );
+            tracing::info!(address = %peer.address, user = %name, %status, "one-time code refused");
+            otp_page(status, Some(text), &form.ticket)
+        }
+    }
+}
+
+/// Opens the session of this browser, and leads to where it wanted to go.
+async fn welcome(app: &App, peer: Peer, headers: &HeaderMap, user_id: String, remember: bool) -> Response {
+    let validity_ms = if remember {
         DEFAULT_VALIDITY_MS
     } else {
         SESSION_VALIDITY_MS
@@ -104,6 +204,11 @@ pub async fn sign_in_local(
     let agent = headers
         .get(header::USER_AGENT)
         .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default();
+    let name = app
+        .accounts
+        .user(&user_id)
+        .map(|user| user.email.clone())
         .unwrap_or_default();
     let token = NewToken {
         user_id,
@@ -114,11 +219,11 @@ pub async fn sign_in_local(
     let secret = match app.accounts.tokens.create(token).await {
         Ok(secret) => secret,
         Err(error @ TokenError::TooMany(_)) => {
-            tracing::info!(address = %peer.address, user = %form.username, %error, "sign-in refused");
+            tracing::info!(address = %peer.address, user = %name, %error, "sign-in refused");
             return sign_in_page(
                 StatusCode::FORBIDDEN,
                 Some("This user is signed in in too many places. Delete some of its tokens first."),
-                &form.username,
+                &name,
             );
         }
         Err(TokenError::Store(error)) => {
@@ -126,12 +231,12 @@ pub async fn sign_in_local(
             return sign_in_page(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Some("The server cannot keep your sign-in at the moment."),
-                &form.username,
+                &name,
             );
         }
     };
-    let age = form.remember_me.is_some().then_some(validity_ms / 1000);
-    let target = cookies::get(&headers, cookies::RETURN_TO)
+    let age = remember.then_some(validity_ms / 1000);
+    let target = cookies::get(headers, cookies::RETURN_TO)
         .filter(|path| is_local(path))
         .unwrap_or_else(|| "/".to_owned());
     let mut response = Redirect::to(&target).into_response();

@@ -41,6 +41,8 @@ struct World {
     tokens: BTreeMap<&'static str, String>,
     /// Of other tokens.
     secrets: Vec<String>,
+    /// To be closed.
+    others: Vec<Client>,
     number: usize,
 }
 
@@ -76,6 +78,7 @@ impl World {
             admin_id,
             tokens,
             secrets: Vec::new(),
+            others: Vec::new(),
             number: 0,
         }
     }
@@ -95,6 +98,11 @@ impl World {
     fn name(&mut self, kind: &str) -> String {
         self.number += 1;
         format!("{kind} {}", self.number)
+    }
+
+    fn connection_ids(&self) -> BTreeSet<u64> {
+        let open = self.server.app.connections.list();
+        open.iter().map(|connection| connection.id).collect()
     }
 
     async fn vm(&mut self, state: &str) -> String {
@@ -183,6 +191,11 @@ impl World {
             "acl.explain" => json!({ "object": self.vm("Running").await, "permission": "operate" }),
             "acl.get" | "acl.getCurrentPermissions" | "role.getAll" => json!({}),
             "api.closeAllConnections" | "api.getConnections" => json!({}),
+            "api.closeConnection" => {
+                let before: BTreeSet<u64> = self.connection_ids();
+                self.others.push(self.server.connect().await);
+                json!({ "id": self.connection_ids().difference(&before).next() })
+            }
             "audit.getRecords" | "audit.checkIntegrity" => json!({}),
             "group.addUser" | "group.removeUser" => {
                 json!({ "id": self.group().await, "userId": self.user().await })

@@ -1,5 +1,6 @@
 //! The server over real sockets, in front of simulated pools: what clients and operators meet.
 
+mod admin;
 mod audit;
 mod calls;
 mod config;

@@ -4,7 +4,7 @@ use super::visit::{Admin, AdminForm, Fields, Page, Visit, Wrong};
 use ::app::{
     pages::admin::servers::{Servers, ServersPage, ServersPageProps},
     routes,
-    rpc::ErrorCode,
+    rpc::{ErrorCode, methods::Server},
 };
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub async fn show(Admin(visit): Admin) -> Page {
 }
 
 async fn page(visit: &Visit, wrong: Wrong) -> Page {
-    let mut all: Vec<::app::rpc::methods::Server> = visit.read("server.getAll", ()).await?;
+    let mut all: Vec<Server> = visit.read("server.getAll", ()).await?;
     all.sort_by(|a, b| a.host.cmp(&b.host));
     // A form that could not be taken stays open.
     let edited = match wrong.entered.typed("edit", "id") {
@@ -37,10 +37,12 @@ pub async fn change(AdminForm(visit, form): AdminForm) -> Page {
             .call("server.add", added(&form))
             .await
             .map(|_| "server-added"),
-        "edit" => visit
-            .call("server.set", edited(&form))
-            .await
-            .map(|_| "server-set"),
+        "edit" => {
+            let all: Vec<Server> = visit.read("server.getAll", ()).await?;
+            let known = all.iter().find(|server| server.id == form.get("id"));
+            let params = edited(&form, known);
+            visit.call("server.set", params).await.map(|_| "server-set")
+        }
         "enable" => visit.call("server.enable", id).await.map(|_| "server-enabled"),
         "disable" => visit.call("server.disable", id).await.map(|_| "server-disabled"),
         "remove" => visit.call("server.remove", id).await.map(|_| "server-removed"),
@@ -62,14 +64,35 @@ fn added(form: &Fields) -> Map<String, Value> {
     params
 }
 
-fn edited(form: &Fields) -> Map<String, Value> {
-    let mut params = form.params(&["id", "host", "username"], &[]);
-    let label = Some(form.get("label")).filter(|label| !label.is_empty());
-    params.insert("label".to_owned(), label.into());
-    if !form.raw("password").is_empty() {
-        params.insert("password".to_owned(), form.raw("password").into());
+/// What is other than it was: a server that is connected keeps its address.
+fn edited(form: &Fields, known: Option<&Server>) -> Map<String, Value> {
+    let mut params = form.params(&["id"], &[]);
+    let mut set = |name: &str, value: Value, is_known: Option<bool>| {
+        if is_known != Some(true) {
+            params.insert(name.to_owned(), value);
+        }
+    };
+    for (name, is_known) in [
+        ("host", known.map(|server| server.host == form.get("host"))),
+        (
+            "username",
+            known.map(|server| server.username == form.get("username")),
+        ),
+    ] {
+        set(name, form.get(name).into(), is_known);
     }
-    params.insert("readOnly".to_owned(), (form.get("readOnly") == "true").into());
+    let label = Some(form.get("label")).filter(|label| !label.is_empty());
+    let same = known.map(|server| server.label.as_deref().unwrap_or_default() == form.get("label"));
+    set("label", label.into(), same);
+    let read_only = form.get("readOnly") == "true";
+    set(
+        "readOnly",
+        read_only.into(),
+        known.map(|server| server.read_only == read_only),
+    );
+    if !form.raw("password").is_empty() {
+        set("password", form.raw("password").into(), None);
+    }
     certificate(form, &mut params);
     params
 }

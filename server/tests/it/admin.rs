@@ -1,0 +1,847 @@
+//! The pages that the server renders: who gets them, what their forms do, and what is never in them.
+
+use crate::support::*;
+use serde_json::{Value, json};
+use totp_rs::{Builder, Secret};
+
+const READER: &str = "reader@example.net";
+
+/// A browser: it keeps cookies, and sends forms.
+struct Browser<'a> {
+    server: &'a TestServer,
+    cookies: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    status: u16,
+    location: String,
+    /// Values of all `Set-Cookie` headers.
+    cookies: String,
+    body: String,
+}
+
+fn encoded(form: &[(&str, &str)]) -> String {
+    let pairs = form
+        .iter()
+        .map(|(name, value)| format!("{name}={}", ::app::routes::encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+impl<'a> Browser<'a> {
+    fn new(server: &'a TestServer) -> Self {
+        let cookies = Vec::new();
+        Self { server, cookies }
+    }
+
+    async fn signed_in(server: &'a TestServer, name: &str) -> Self {
+        let mut browser = Self::new(server);
+        let form = [("username", name), ("password", PASSWORD)];
+        let shown = browser.post("/signin/local", &form).await;
+        assert_eq!((shown.status, shown.location.as_str()), (303, "/"), "{shown:?}");
+        browser
+    }
+
+    fn take(&mut self, answer: (u16, Vec<(String, String)>, String)) -> Shown {
+        let (status, headers, body) = answer;
+        let all = |wanted: &str| -> Vec<String> {
+            let found = headers.iter().filter(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.clone()).collect()
+        };
+        for cookie in all("set-cookie") {
+            assert!(
+                cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+                "{cookie}"
+            );
+            let pair = cookie.split(';').next().and_then(|pair| pair.split_once('='));
+            let (name, value) = pair.expect("a pair");
+            self.cookies.retain(|(known, _)| known != name);
+            if !value.is_empty() {
+                self.cookies.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        Shown {
+            status,
+            location: all("location").pop().unwrap_or_default(),
+            cookies: all("set-cookie").join("\n"),
+            body,
+        }
+    }
+
+    fn headers(&self) -> String {
+        let pairs: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        format!("Cookie: {}\r\n", pairs.join("; "))
+    }
+
+    async fn get(&mut self, path: &str) -> Shown {
+        let answer = self.server.get(path, &self.headers()).await;
+        self.take(answer)
+    }
+
+    async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Shown {
+        let answer = self.server.post_form(path, &self.headers(), &encoded(form)).await;
+        self.take(answer)
+    }
+
+    /// Sends a form that succeeds: the page that comes then, and which says so.
+    async fn done(&mut self, path: &str, form: &[(&str, &str)], said: &str) -> Shown {
+        let shown = self.post(path, form).await;
+        assert_eq!(shown.status, 303, "{path} {form:?}: {}", shown.body);
+        let after = self.get(&shown.location).await;
+        assert_eq!(after.status, 200, "{}: {}", shown.location, after.body);
+        assert!(
+            after.body.contains(said),
+            "{said:?} is not on {}: {}",
+            shown.location,
+            after.body
+        );
+        let again = self.get(&shown.location).await;
+        assert!(!again.body.contains("said--done"), "it is said once");
+        after
+    }
+}
+
+fn code(secret: &str, steps_later: u64) -> String {
+    let secret = Secret::try_from_base32(secret).expect("base32");
+    let totp = Builder::new().with_secret(secret).build_noncompliant();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    totp.generate(now.expect("after 1970").as_secs() + 30 * steps_later)
+        .to_string()
+}
+
+const ADMIN_PAGES: [&str; 8] = [
+    "/admin",
+    "/admin/servers",
+    "/admin/users",
+    "/admin/groups",
+    "/admin/rights",
+    "/admin/tokens",
+    "/admin/connections",
+    "/admin/audit",
+];
+
+#[tokio::test]
+async fn pages_are_for_administrators_and_strangers_sign_in_first() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    server.plain_user().await;
+    let names: Vec<String> = admin
+        .all_objects()
+        .await
+        .values()
+        .filter_map(|object| object["name_label"].as_str().map(str::to_owned))
+        .filter(|name| name.len() > 5)
+        .collect();
+    assert!(names.len() > 10);
+    let mut boss = Browser::signed_in(&server, EMAIL).await;
+    let mut reader = Browser::signed_in(&server, READER).await;
+    for path in ADMIN_PAGES {
+        let shown = boss.get(path).await;
+        assert_eq!(shown.status, 200, "{path}: {}", shown.body);
+        assert!(
+            shown.body.contains("<h1>") && shown.body.contains("Audit log"),
+            "{path}"
+        );
+        let shown = reader.get(path).await;
+        assert_eq!(shown.status, 403, "{path}");
+        assert!(shown.body.contains("Only administrators") && !shown.body.contains("Audit log"));
+        for name in &names {
+            assert!(!shown.body.contains(name), "{path} shows {name}");
+        }
+        let form = [
+            ("form", "create"),
+            ("email", "x"),
+            ("name", "x"),
+            ("password", "x"),
+        ];
+        assert_eq!(
+            reader.post(path, &form).await.status,
+            if path == "/admin" { 405 } else { 403 }
+        );
+        let mut stranger = Browser::new(&server);
+        let shown = stranger.get(path).await;
+        assert_eq!(
+            (shown.status, shown.location.as_str()),
+            (302, "/signin"),
+            "{path}"
+        );
+        assert!(
+            shown.cookies.contains(&format!("return-url={path};")),
+            "{}",
+            shown.cookies
+        );
+        let form = [("username", EMAIL), ("password", PASSWORD)];
+        assert_eq!(stranger.post("/signin/local", &form).await.location, path);
+    }
+    for path in ["/admin/users/nobody", "/admin/groups/nothing"] {
+        assert_eq!(boss.get(path).await.status, 404, "{path}");
+    }
+    let own = reader.get("/account").await;
+    assert_eq!(own.status, 200);
+    for name in &names {
+        assert!(!own.body.contains(name), "the account page shows {name}");
+    }
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn forms_of_other_sites_and_forms_too_large_are_refused() {
+    let server = TestServer::start().await;
+    let boss = Browser::signed_in(&server, EMAIL).await;
+    let paths = ADMIN_PAGES[1..]
+        .iter()
+        .chain(&["/account", "/account/otp", "/signin/otp"]);
+    for path in paths {
+        for foreign in [
+            "Origin: http://evil.example\r\n",
+            "Sec-Fetch-Site: cross-site\r\n",
+        ] {
+            let headers = format!("{}{foreign}", boss.headers());
+            let (status, _, body) = server.post_form(path, &headers, "form=create&name=x").await;
+            assert_eq!(status, 403, "{path} {foreign}: {body}");
+        }
+    }
+    assert!(server.app.accounts.groups().is_empty());
+    let large = format!("form=create&name={}", "x".repeat(20_000));
+    let (status, ..) = server.post_form("/admin/groups", &boss.headers(), &large).await;
+    assert_eq!(status, 413);
+    let (status, ..) = server
+        .post_form("/admin/groups", &boss.headers(), "form=unheard-of")
+        .await;
+    assert_eq!(status, 400);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn people_are_administered_and_what_was_typed_stays() {
+    let server = TestServer::start().await;
+    let mut boss = Browser::signed_in(&server, EMAIL).await;
+    let create = |name, password| {
+        [
+            ("form", "create"),
+            ("email", name),
+            ("password", password),
+            ("permission", "none"),
+        ]
+    };
+    boss.done(
+        "/admin/users",
+        &create("ann", "first secret"),
+        "The user was created.",
+    )
+    .await;
+    let hostile = "<script>x</script>\"'&\r\nSet-Cookie: a=b";
+    for (name, password, word) in [
+        ("ann", "second secret", "already exists"),
+        ("", "second secret", "This is needed."),
+        ("bob", "", "This is needed."),
+        (hostile, "second secret", "visible characters"),
+    ] {
+        let shown = boss.post("/admin/users", &create(name, password)).await;
+        assert!([409, 422].contains(&shown.status), "{name}: {}", shown.status);
+        assert!(shown.body.contains(word), "{name:?} {password:?}: {}", shown.body);
+        assert!(shown.body.contains("aria-invalid=\"true\""));
+        assert!(!shown.body.contains("second secret") && !shown.body.contains("<script>x"));
+        assert!(!shown.cookies.contains("a=b"));
+        if name == "bob" {
+            assert!(shown.body.contains("value=\"bob\""), "what was typed stays");
+        }
+    }
+    // A name that means something in HTML is a name.
+    boss.done(
+        "/admin/users",
+        &create("<b>eve</b>", "first secret"),
+        "&lt;b&gt;eve",
+    )
+    .await;
+    let ann = server
+        .app
+        .accounts
+        .users()
+        .into_iter()
+        .find(|user| user.email == "ann")
+        .expect("ann")
+        .id;
+    let page = format!("/admin/users/{ann}");
+    boss.done(
+        &page,
+        &[("form", "set"), ("email", "anna"), ("permission", "none")],
+        "The user was changed.",
+    )
+    .await;
+    boss.done(
+        &page,
+        &[("form", "password"), ("password", PASSWORD)],
+        "The password was changed.",
+    )
+    .await;
+    let empty = boss.post(&page, &[("form", "password"), ("password", "")]).await;
+    assert_eq!(empty.status, 422);
+
+    boss.done(
+        "/admin/groups",
+        &[("form", "create"), ("name", "ops")],
+        "The group was created.",
+    )
+    .await;
+    let group = server.app.accounts.groups()[0].id.clone();
+    let group_page = format!("/admin/groups/{group}");
+    let shown = boss
+        .post(&group_page, &[("form", "add-user"), ("userId", "nobody")])
+        .await;
+    assert!(shown.status == 422 && shown.body.contains("No user has this name."));
+    boss.done(
+        &group_page,
+        &[("form", "add-user"), ("userId", "ANNA")],
+        "The members were changed.",
+    )
+    .await;
+    let shown = boss.get(&page).await;
+    assert!(shown.body.contains("ops"), "{}", shown.body);
+    boss.done(
+        &page,
+        &[("form", "leave"), ("group", &group)],
+        "The user was changed.",
+    )
+    .await;
+    boss.done(
+        &page,
+        &[("form", "join"), ("group", &group)],
+        "The user was changed.",
+    )
+    .await;
+    boss.done(
+        &group_page,
+        &[("form", "set"), ("name", "operators")],
+        "The group was changed.",
+    )
+    .await;
+
+    let mut anna = Browser::signed_in(&server, "anna").await;
+    let tokens = server.app.accounts.tokens.list(Some(&ann)).await.expect("tokens");
+    let (token, _) = tokens.first().expect("the session");
+    let mine = boss.get(&page).await.body;
+    assert!(mine.contains(token.as_str()), "its token can be revoked");
+    boss.done(
+        "/admin/tokens",
+        &[("form", "revoke"), ("token", token)],
+        "The token was revoked.",
+    )
+    .await;
+    assert_eq!(anna.get("/account").await.status, 302, "signed out");
+
+    let own = server
+        .app
+        .accounts
+        .users()
+        .into_iter()
+        .find(|user| user.email == EMAIL)
+        .expect("the administrator")
+        .id;
+    let shown = boss
+        .post(&format!("/admin/users/{own}"), &[("form", "delete")])
+        .await;
+    assert!(
+        shown.status == 422 && shown.body.contains("cannot delete itself"),
+        "{}",
+        shown.body
+    );
+    boss.done(&page, &[("form", "delete")], "The user was deleted.")
+        .await;
+    boss.done(&group_page, &[("form", "delete")], "The group was deleted.")
+        .await;
+    assert_eq!(
+        boss.post(&page, &[("form", "password"), ("password", "x")])
+            .await
+            .status,
+        404
+    );
+
+    // All of that is in the log, under the name of who did it, without any secret.
+    let log = std::fs::read_to_string(server.app.audit.folder().join("audit-000001.jsonl")).expect("the log");
+    for method in [
+        "user.create",
+        "user.set",
+        "group.addUser",
+        "group.set",
+        "token.delete",
+        "user.delete",
+        "group.delete",
+    ] {
+        let line = log.lines().find(|line| line.contains(&format!("\"{method}\"")));
+        let record: Value =
+            serde_json::from_str(line.unwrap_or_else(|| panic!("{method} is noted"))).expect("JSON");
+        assert_eq!(record["subject"]["userName"], EMAIL, "{method}");
+    }
+    assert!(!log.contains("first secret") && !log.contains("second secret") && !log.contains(PASSWORD));
+    let shown = boss.get("/admin/audit?method=user.delete").await.body;
+    assert!(shown.contains("user.delete") && !shown.contains("group.delete"));
+    let shown = boss.get("/admin/audit?event=apiCall&user=nobody").await.body;
+    assert!(shown.contains("No record."));
+    for (query, found) in [
+        ("before=2020-01-01T00:00", false),
+        ("after=2020-01-01T00:00", true),
+    ] {
+        let shown = boss.get(&format!("/admin/audit?{query}")).await.body;
+        assert_eq!(shown.contains("user.delete"), found, "{query}");
+    }
+    assert!(
+        boss.get("/admin/audit?after=soon")
+            .await
+            .body
+            .contains("A date and a time")
+    );
+    boss.done("/admin/audit", &[("form", "verify")], "The log is whole:")
+        .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_is_read_in_parts() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    for number in 0..130 {
+        admin
+            .ok("group.create", json!({ "name": format!("group {number}") }))
+            .await;
+    }
+    let mut boss = Browser::signed_in(&server, EMAIL).await;
+    let first = boss.get("/admin/audit?method=group.create").await.body;
+    assert!(first.contains("group 129") && !first.contains("group 29\""));
+    let (_, rest) = first.split_once("href=\"/admin/audit?id=").expect("older ones");
+    let (path, _) = rest.split_once('"').expect("an address");
+    let older = boss
+        .get(&format!("/admin/audit?id={}", path.replace("&amp;", "&")))
+        .await
+        .body;
+    assert!(
+        older.contains("group 29\"") && older.contains("group 0\"") && !older.contains("group 30\""),
+        "{older}"
+    );
+    assert!(!older.contains("Older"));
+    let groups = boss.get("/admin/groups?q=group%2011").await.body;
+    assert!(groups.contains("11 groups"), "{groups}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn rights_are_given_explained_and_taken() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    server.plain_user().await;
+    let objects = admin.all_objects().await;
+    let pool_object = objects
+        .values()
+        .find(|object| object["type"] == "pool")
+        .expect("the pool");
+    let (pool_id, pool_name) = (
+        pool_object["id"].as_str().expect("id"),
+        pool_object["name_label"].as_str().expect("name"),
+    );
+    let (_, vm) = guest(&pool, "Running");
+    let vm_name = objects[&vm]["name_label"].as_str().expect("a name");
+    let mut boss = Browser::signed_in(&server, EMAIL).await;
+    boss.done("/admin/groups", &[("form", "create"), ("name", "ops")], "created")
+        .await;
+    let group = server.app.accounts.groups()[0].id.clone();
+    boss.done(
+        &format!("/admin/groups/{group}"),
+        &[("form", "add-user"), ("userId", READER)],
+        "changed",
+    )
+    .await;
+
+    let explain = format!("/admin/rights?view=explain&user={READER}&permission=operate&object={vm}");
+    let shown = boss.get(&explain).await.body;
+    assert!(
+        shown.contains(&format!("{READER} may not operate {vm_name} (VM).")),
+        "{shown}"
+    );
+    let page = format!("/admin/rights?view=subject&subject={group}");
+    for (object, action, word) in [
+        ("no such thing", "viewer", "No object has this name"),
+        (pool_id, "owner", "operator"),
+    ] {
+        let form = [
+            ("form", "add"),
+            ("subject", &group),
+            ("object", object),
+            ("action", action),
+        ];
+        let shown = boss.post(&page, &form).await;
+        assert_eq!(shown.status, 422, "{object}");
+        assert!(
+            shown.body.contains(word) && shown.body.contains(object),
+            "{}",
+            shown.body
+        );
+    }
+    let form = [
+        ("form", "add"),
+        ("subject", "ops"),
+        ("object", pool_name),
+        ("action", "operator"),
+    ];
+    boss.done(&page, &form, "The right was added.").await;
+    let shown = boss.get(&explain).await.body;
+    assert!(
+        shown.contains(&format!("{READER} may operate {vm_name} (VM).")),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!(
+            "The group ops, which {READER} is in, has the role operator on {pool_name} (pool)."
+        )),
+        "{shown}"
+    );
+    for path in [
+        page.clone(),
+        format!("/admin/rights?view=object&object={pool_id}"),
+        format!("/admin/groups/{group}"),
+    ] {
+        let shown = boss.get(&path).await.body;
+        assert!(
+            shown.contains("Operator: may see and operate it") && shown.contains(pool_name),
+            "{path}: {shown}"
+        );
+    }
+    let part = &vm_name[..vm_name.len() - 1];
+    let shown = boss
+        .get(&format!(
+            "/admin/rights?view=object&object={}",
+            ::app::routes::encoded(part)
+        ))
+        .await
+        .body;
+    assert!(shown.contains("Which one?") && shown.contains(vm_name), "{shown}");
+    let form = [
+        ("form", "remove-right"),
+        ("subject", &group),
+        ("object", pool_id),
+        ("action", "operator"),
+    ];
+    boss.done(&page, &form, "The right was removed.").await;
+    assert!(server.app.access.list().is_empty());
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn servers_and_connections_are_administered() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut boss = Browser::signed_in(&server, EMAIL).await;
+    let add = |host| {
+        [
+            ("form", "add"),
+            ("host", host),
+            ("label", "the lab"),
+            ("username", "root"),
+            ("password", "password"),
+            ("certificate", "verify"),
+        ]
+    };
+    let url = pool.url();
+    boss.done("/admin/servers", &add(&url), "The server was added")
+        .await;
+    let again = boss.post("/admin/servers", &add(&url)).await;
+    assert!(again.status == 409 && again.body.contains("already exists") && again.body.contains("the lab"));
+    let wrong = boss.post("/admin/servers", &add("")).await;
+    assert!(wrong.status == 422 && wrong.body.contains("This is needed."));
+    let id = server.app.pools.servers()[0].id.clone();
+    let edit = [
+        ("form", "edit"),
+        ("id", &id),
+        ("host", &url),
+        ("username", "root"),
+        ("label", "lab 2"),
+        ("password", ""),
+        ("certificate", "keep"),
+        ("readOnly", "true"),
+    ];
+    boss.done("/admin/servers", &edit, "lab 2").await;
+    assert!(server.app.pools.servers()[0].read_only);
+    boss.done(
+        "/admin/servers",
+        &[("form", "disable"), ("id", &id)],
+        "disconnected",
+    )
+    .await;
+    boss.done(
+        "/admin/servers",
+        &[("form", "enable"), ("id", &id)],
+        "being connected",
+    )
+    .await;
+    boss.done("/admin/servers", &[("form", "remove"), ("id", &id)], "removed")
+        .await;
+    assert!(server.app.pools.servers().is_empty());
+    let gone = boss
+        .post("/admin/servers", &[("form", "enable"), ("id", &id)])
+        .await;
+    assert_eq!(gone.status, 404);
+
+    let mut client = server.admin().await;
+    let mut other = server.plain_user().await;
+    let shown = boss.get("/admin/connections").await.body;
+    assert!(
+        shown.contains(READER) && shown.contains("2 connections"),
+        "{shown}"
+    );
+    let open = server.app.connections.list();
+    let reader = open
+        .iter()
+        .max_by_key(|connection| connection.id)
+        .expect("open")
+        .id
+        .to_string();
+    boss.done(
+        "/admin/connections",
+        &[("form", "close"), ("id", &reader)],
+        "The connection was closed.",
+    )
+    .await;
+    assert!(matches!(other.next().await, Incoming::Closed(_)));
+    client.ok("session.getUser", json!({})).await;
+    assert_eq!(
+        boss.post("/admin/connections", &[("form", "close"), ("id", "x")])
+            .await
+            .status,
+        422
+    );
+    boss.done(
+        "/admin/connections",
+        &[("form", "close-all")],
+        "The connections were closed.",
+    )
+    .await;
+    assert!(matches!(client.next().await, Incoming::Closed(_)));
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn everybody_has_an_account_page_and_sees_no_one_elses() {
+    let server = TestServer::start().await;
+    server.plain_user().await;
+    let secret_of_boss = {
+        let mut admin = server.admin().await;
+        let made = admin
+            .ok("token.create", json!({ "description": "of the boss" }))
+            .await;
+        made.as_str().expect("a secret").to_owned()
+    };
+    let mut reader = Browser::signed_in(&server, READER).await;
+    let create = [
+        ("form", "create-token"),
+        ("description", "backup script"),
+        ("expiresIn", "7 days"),
+    ];
+    let posted = reader.post("/account", &create).await;
+    assert_eq!(posted.status, 303);
+    // The ticket is of no use to somebody else.
+    let mut boss = Browser::signed_in(&server, EMAIL).await;
+    let shown = reader.get("/account").await;
+    let (_, rest) = shown.body.split_once("class=\"secret\">").expect("the secret");
+    let secret = rest.split('<').next().expect("its end").to_owned();
+    assert_eq!(secret.len(), 43);
+    assert!(
+        !reader.get("/account").await.body.contains(&secret),
+        "it is shown once"
+    );
+    server
+        .connect()
+        .await
+        .ok("session.signIn", json!({ "token": secret }))
+        .await;
+    for body in [shown.body, reader.get("/account").await.body] {
+        assert!(!body.contains("of the boss") && !body.contains(&secret_of_boss) && !body.contains(EMAIL));
+    }
+    let everything = boss.get("/admin/tokens").await.body;
+    assert!(everything.contains("backup script") && everything.contains(READER));
+    assert!(!everything.contains(&secret) && !everything.contains(&secret_of_boss));
+
+    let boss_token = server
+        .app
+        .accounts
+        .tokens
+        .get(&secret_of_boss)
+        .await
+        .expect("read");
+    assert!(boss_token.is_some());
+    let id = server::auth::tokens::id_of(&secret_of_boss);
+    reader
+        .post("/account", &[("form", "revoke"), ("token", &id)])
+        .await;
+    assert!(
+        server
+            .app
+            .accounts
+            .tokens
+            .get(&secret_of_boss)
+            .await
+            .expect("read")
+            .is_some(),
+        "not the reader's to revoke"
+    );
+    let own = server::auth::tokens::id_of(&secret);
+    reader
+        .done(
+            "/account",
+            &[("form", "revoke"), ("token", &own)],
+            "The token was revoked.",
+        )
+        .await;
+    assert!(
+        server
+            .app
+            .accounts
+            .tokens
+            .get(&secret)
+            .await
+            .expect("read")
+            .is_none()
+    );
+
+    let change = |old, new, again| {
+        [
+            ("form", "password"),
+            ("oldPassword", old),
+            ("newPassword", new),
+            ("again", again),
+        ]
+    };
+    let shown = reader
+        .post("/account", &change(PASSWORD, "new secret", "other secret"))
+        .await;
+    assert!(
+        shown.status == 422 && shown.body.contains("another password") && !shown.body.contains("secret\"")
+    );
+    let shown = reader
+        .post("/account", &change("wrong", "new secret", "new secret"))
+        .await;
+    assert!(
+        shown.status == 422 && shown.body.contains("aria-invalid"),
+        "{}",
+        shown.body
+    );
+    eventually("the delay after a wrong password ends", async || {
+        let shown = reader
+            .post("/account", &change(PASSWORD, "new secret", "new secret"))
+            .await;
+        (shown.status == 303).then_some(())
+    })
+    .await;
+    let credentials = json!({ "email": READER, "password": "new secret" });
+    server.connect().await.ok("session.signIn", credentials).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_time_codes_are_confirmed_before_they_count_and_asked_for_in_a_second_step() {
+    let server = TestServer::start().await;
+    server.plain_user().await;
+    let mut reader = Browser::signed_in(&server, READER).await;
+    assert_eq!(
+        reader.get("/account/otp").await.location,
+        "/account",
+        "nothing is begun"
+    );
+    assert_eq!(
+        reader.post("/account", &[("form", "otp-begin")]).await.location,
+        "/account/otp"
+    );
+    let shown = reader.get("/account/otp").await.body;
+    let (_, rest) = shown.split_once("?secret=").expect("the address");
+    let secret: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    assert!(secret.len() == 32 && shown.contains("<path d=\"M"), "{shown}");
+    let wrong = reader
+        .post("/account/otp", &[("form", "confirm"), ("code", "12")])
+        .await;
+    assert!(
+        wrong.status == 422 && wrong.body.contains("not the code of now") && wrong.body.contains(&secret)
+    );
+    Browser::signed_in(&server, READER).await;
+    let right = [("form", "confirm"), ("code", &code(&secret, 0)[..])];
+    reader
+        .done("/account/otp", &right, "One-time codes are asked for")
+        .await;
+    assert!(!reader.get("/account").await.body.contains(&secret));
+    assert_eq!(
+        reader.get("/account/otp").await.location,
+        "/account",
+        "the secret is not shown again"
+    );
+
+    let mut other = Browser::new(&server);
+    let first = [("username", READER), ("password", PASSWORD)];
+    assert_eq!(other.get("/account").await.status, 302);
+    let shown = other.post("/signin/local", &first).await;
+    assert!(shown.status == 200 && !shown.body.contains(PASSWORD), "{shown:?}");
+    assert!(!shown.cookies.contains("token="), "not signed in yet");
+    let (_, rest) = shown
+        .body
+        .split_once("name=\"ticket\" value=\"")
+        .expect("a ticket");
+    let ticket = rest.split('"').next().expect("its end").to_owned();
+    let second = |ticket: &str, otp: &str| {
+        vec![
+            ("ticket".to_owned(), ticket.to_owned()),
+            ("otp".to_owned(), otp.to_owned()),
+        ]
+    };
+    let send = async |browser: &mut Browser<'_>, form: Vec<(String, String)>| {
+        let form: Vec<(&str, &str)> = form
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        browser.post("/signin/otp", &form).await
+    };
+    let shown = send(&mut other, second("made-up", "123456")).await;
+    assert!(shown.status == 401 && shown.body.contains("begin again"));
+    let shown = send(&mut other, second(&ticket, "000000")).await;
+    assert!(
+        shown.status == 401 && shown.body.contains("not the code of now"),
+        "{shown:?}"
+    );
+    let shown = send(&mut other, second(&ticket, &code(&secret, 0))).await;
+    assert_eq!(shown.status, 429, "a wrong code slows down");
+    eventually("the right code opens the session", async || {
+        let shown = send(&mut other, second(&ticket, &code(&secret, 0))).await;
+        assert!([303, 429].contains(&shown.status), "{shown:?}");
+        (shown.status == 303 && shown.location == "/account").then_some(())
+    })
+    .await;
+    assert_eq!(other.get("/account").await.status, 200);
+    let shown = send(&mut Browser::new(&server), second(&ticket, &code(&secret, 1))).await;
+    assert_eq!(shown.status, 401, "a ticket is good for one session");
+
+    // After so many wrong codes the password is wanted again; the right code is too late then.
+    let shown = Browser::new(&server).post("/signin/local", &first).await;
+    let (_, rest) = shown
+        .body
+        .split_once("name=\"ticket\" value=\"")
+        .expect("a ticket");
+    let ticket = rest.split('"').next().expect("its end").to_owned();
+    let mut wrong = 0;
+    eventually("the ticket is void", async || {
+        let shown = send(&mut Browser::new(&server), second(&ticket, "000000")).await;
+        wrong += u32::from(shown.body.contains("not the code of now"));
+        shown.body.contains("begin again").then_some(())
+    })
+    .await;
+    assert_eq!(wrong, 5);
+
+    other
+        .done("/account", &[("form", "otp-off")], "not asked for any more")
+        .await;
+    let log = std::fs::read_to_string(server.app.audit.folder().join("audit-000001.jsonl")).expect("the log");
+    assert!(!log.contains(&secret) && log.contains("one-time code"));
+    server.stop().await;
+}
