@@ -146,6 +146,8 @@ async fn watch_sees_a_rename() {
         assert_eq!(ended.expect("in time").expect("ended").code(), Some(0));
     }
 
+    let gone = async || (server.signed_in() == 0).then_some(());
+    eventually("those before are gone", gone).await;
     let watching = home.command(&["watch"]).spawn().expect("a process");
     eventually("it is signed in", async || {
         (server.signed_in() == 1).then_some(())
