@@ -90,6 +90,8 @@ function copyButton(secret) {
   secret.after(button)
 }
 
+// On narrow screens the navigation is a line that may be longer than the screen.
+document.querySelector('.nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
 localTimes(document)
 document.querySelectorAll('form[data-filter]').forEach(filterAsTyped)
 document.querySelectorAll('[data-copy]').forEach(copyButton)

@@ -233,7 +233,7 @@ impl Accounts {
         let known = |user: &Arc<UserRecord>| user.password_hash == half.password_hash;
         let user = self.user(&half.user_id).filter(known);
         let user = user.ok_or(SignInError::InvalidCredentials)?;
-        let attempt = self.throttle.attempt(&user.email).await;
+        let attempt = self.throttle.attempt(&user.email, address).await;
         let attempt = attempt.ok_or(SignInError::TooFast)?;
         let sealed = user.sealed_otp.as_deref();
         if !sealed.is_some_and(|sealed| self.is_fresh_otp(&half.user_id, sealed, code)) {

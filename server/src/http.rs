@@ -1,5 +1,7 @@
 //! The HTTP edge: sign-in, the web client's files, one-time downloads, the upgrade to WebSocket.
 
+// Where something is wrong, the error is the page that says so.
+#[allow(clippy::result_large_err)]
 pub mod admin;
 pub mod assets;
 pub mod cookies;

@@ -162,9 +162,13 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Waits for the beginning of an answer, or the end; what it says is of no interest.
+async fn answered(stream: &mut TcpStream) -> std::io::Result<usize> {
+    stream.read(&mut [0; 4096]).await
+}
+
 async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io::Result<()> {
     let mut stream = connect(address).await?;
-    let mut answer = vec![0; 4096];
     let sign_in = |params: Value| {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "session.signIn", "params": params });
         frame(request.to_string().as_bytes())
@@ -174,16 +178,16 @@ async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io:
         Attack::Nothing => {}
         Attack::Passwords | Attack::Tokens | Attack::Oversized => {
             stream.write_all(upgrade(address, "").as_bytes()).await?;
-            stream.read(&mut answer).await?;
+            answered(&mut stream).await?;
             let message = match attack {
                 Attack::Tokens => sign_in(json!({ "token": guess })),
                 Attack::Oversized => frame(&vec![b'x'; 1 << 20]),
                 // Some guess one name, some many.
-                _ if number % 2 == 0 => sign_in(json!({ "email": "admin@admin.net", "password": guess })),
+                _ if number.is_multiple_of(2) => sign_in(json!({ "email": "admin@admin.net", "password": guess })),
                 _ => sign_in(json!({ "email": guess, "password": guess })),
             };
             stream.write_all(&message).await?;
-            stream.read(&mut answer).await?;
+            answered(&mut stream).await?;
         }
         Attack::Slow => {
             for byte in upgrade(address, "").bytes() {
@@ -194,10 +198,10 @@ async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io:
         Attack::CrossSite => {
             let foreign = upgrade(address, "Origin: http://evil.example\r\n");
             stream.write_all(foreign.as_bytes()).await?;
-            stream.read(&mut answer).await?;
+            answered(&mut stream).await?;
         }
         Attack::Garbage => {
-            let text = if number % 2 == 0 {
+            let text = if number.is_multiple_of(2) {
                 "\x16\x03\x01 no HTTP at all\r\n\r\n".to_owned()
             } else {
                 upgrade(
@@ -206,7 +210,7 @@ async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io:
                 )
             };
             stream.write_all(text.as_bytes()).await?;
-            stream.read(&mut answer).await?;
+            answered(&mut stream).await?;
         }
     }
     Ok(())

@@ -181,7 +181,7 @@ pub async fn sign_in_otp(
             if matches!(error, SignInError::TooFast) {
                 // Nothing was tried.
                 sign_ins.look(&form.ticket, |waiting| {
-                    waiting.tries = waiting.tries.saturating_sub(1)
+                    waiting.tries = waiting.tries.saturating_sub(1);
                 });
             }
             let (status, text) = refusal(

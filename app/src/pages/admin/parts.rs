@@ -135,7 +135,7 @@ pub fn ask(question: Question<'_>) -> impl IntoView + use<> {
     let name = format!("{} {}", question.label, question.what);
     view! {
         <details class="ask">
-            <summary class="button button--quiet" aria-label=name>{question.label}</summary>
+            <summary class="button" aria-label=name>{question.label}</summary>
             <form method="post" action=path class="ask__panel">
                 {values}
                 <p>{consequence}</p>

@@ -81,7 +81,7 @@ fn row(token: &Token, path: &str, owners: bool) -> impl IntoView + use<> {
     view! {
         <tr>
             {owners.then(|| view! { <td class="name">{named(&token.owner)}</td> })}
-            <td class="long">{description.clone()} {here.then(|| view! { <span class="note">"this session"</span> })}</td>
+            <td class="long">{description} {here.then(|| view! { <span class="note">"this session"</span> })}</td>
             <td>{time(token.created)}</td>
             <td>{time(token.expires)}</td>
             <td>

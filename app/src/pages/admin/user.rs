@@ -48,7 +48,7 @@ pub fn UserPage(details: UserDetails) -> impl IntoView {
     let kept = (users::PERMISSIONS
         .iter()
         .all(|(value, _)| *value != user.permission))
-    .then(|| (user.permission.as_str(), user.permission.as_str()));
+    .then_some((user.permission.as_str(), user.permission.as_str()));
     let permissions: Vec<_> = users::PERMISSIONS.into_iter().chain(kept).collect();
     let explain = format!(
         "{}?view=explain&user={}",
