@@ -198,6 +198,18 @@ impl Access {
         Ok(!ids.is_empty())
     }
 
+    /// No entry is changed while this is held.
+    pub async fn hold(&self) -> impl Sized {
+        self.writing.lock().await
+    }
+
+    /// Reads the entries anew. Whoever calls it holds them.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let read = Entries::read(&self.store).await?;
+        self.change(|entries| entries.replace(read));
+        Ok(())
+    }
+
     /// Somebody has other groups now: what they see is judged anew.
     pub fn groups_changed(&self) {
         self.change(|_| ());

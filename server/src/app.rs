@@ -5,16 +5,18 @@ use crate::{
     audit::{Audit, Subject},
     auth::{Accounts, SignInError, SignedIn},
     config::{Config, RedisSettings},
-    http::{admin::Waiting, downloads::Downloads},
+    http::{admin::Waiting, downloads::Downloads, uploads::Uploads},
     inventory,
     limits::Limits,
     persist::{self, Backend, Store, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
+    transfer::{self, Export, Line, TransferError},
 };
 use anyhow::Context as _;
 use app::rpc::{ErrorCode, RpcError};
 use bytes::Bytes;
+use serde_json::Value;
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
@@ -38,6 +40,7 @@ pub struct App {
     pub config: Config,
     pub limits: Limits,
     pub store: Store,
+    secrets: Secrets,
     pub accounts: Accounts,
     pub inventory: Arc<inventory::Store>,
     pub pools: Pools,
@@ -47,6 +50,7 @@ pub struct App {
     pub connections: Connections,
     pub registry: Registry,
     pub downloads: Downloads,
+    pub uploads: Uploads,
     /// What waits for the browsers of pages.
     pub waiting: Waiting,
     /// The last whole listing, as long as a client is still being sent it.
@@ -97,7 +101,7 @@ impl App {
         let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
         let inventory = Arc::new(inventory::Store::default());
         let access = Access::open(store.clone(), inventory.clone()).await?;
-        let pools = Pools::open(store.clone(), secrets, inventory.clone(), limits.pace).await?;
+        let pools = Pools::open(store.clone(), secrets.clone(), inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
             register_first_servers(&pools, &config.first_servers).await?;
@@ -108,6 +112,7 @@ impl App {
             config,
             limits,
             store,
+            secrets,
             accounts,
             inventory,
             pools,
@@ -117,6 +122,7 @@ impl App {
             connections: Connections::default(),
             registry: Registry::new(methods::all()),
             downloads: Downloads::default(),
+            uploads: Uploads::default(),
             waiting: Waiting::default(),
             whole: Mutex::default(),
             // 53 bits: the browser's numbers hold it.
@@ -126,6 +132,36 @@ impl App {
             tasks: TaskTracker::new(),
         });
         Ok((app, first_admin))
+    }
+
+    /// The configuration as today's product exports it (see `transfer`).
+    pub async fn export_config(&self, entries: Option<&[String]>) -> Result<Value, TransferError> {
+        let exported = transfer::export_config(&self.store, &self.secrets, entries).await?;
+        Ok(Value::Object(exported))
+    }
+
+    /// Brings a configuration in while the server runs: nobody changes people, rights or servers meanwhile, and
+    /// what is in memory is read anew.
+    pub async fn import_config(&self, export: Export) -> Result<Vec<Line>, TransferError> {
+        let lines = {
+            let _people = self.accounts.hold().await;
+            let _entries = self.access.hold().await;
+            let _servers = self.pools.hold().await;
+            let before = self.accounts.users();
+            let lines = transfer::import_config(&self.store, &self.secrets, export, false).await?;
+            self.accounts.reload().await?;
+            self.access.reload().await?;
+            // Who is somebody else now comes back as that.
+            for user in before {
+                let now = self.accounts.user(&user.id);
+                if now.is_none_or(|now| now.permission != user.permission) {
+                    self.connections.end_user(&user.id);
+                }
+            }
+            lines
+        };
+        self.pools.reload().await?;
+        Ok(lines)
     }
 
     /// Starts the pools' drivers and the pacer of notifications.

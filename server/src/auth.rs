@@ -78,15 +78,21 @@ struct People {
     groups: BTreeMap<String, Arc<GroupRecord>>,
 }
 
+impl People {
+    async fn read(store: &Store) -> Result<Self, StoreError> {
+        let users = store.list::<UserRecord>().await?.into_iter();
+        let groups = store.list::<GroupRecord>().await?.into_iter();
+        Ok(Self {
+            users: users.map(|(id, user)| (id, Arc::new(user))).collect(),
+            groups: groups.map(|(id, group)| (id, Arc::new(group))).collect(),
+        })
+    }
+}
+
 impl Accounts {
     /// `most_tokens`: of one user.
     pub async fn open(store: Store, secrets: Secrets, most_tokens: usize) -> Result<Self, StoreError> {
-        let users = store.list::<UserRecord>().await?.into_iter();
-        let groups = store.list::<GroupRecord>().await?.into_iter();
-        let people = People {
-            users: users.map(|(id, user)| (id, Arc::new(user))).collect(),
-            groups: groups.map(|(id, group)| (id, Arc::new(group))).collect(),
-        };
+        let people = People::read(&store).await?;
         let tokens = Tokens::open(store.clone(), most_tokens).await?;
         Ok(Self {
             store,
@@ -158,12 +164,15 @@ impl Accounts {
             return Err(SignInError::EmptyPassword);
         }
         let _check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
-        let attempt = self.throttle.attempt(email).await.ok_or(SignInError::TooFast)?;
+        let attempt = self
+            .throttle
+            .attempt(email, address)
+            .await
+            .ok_or(SignInError::TooFast)?;
         let found = self.by_email(email);
         let hash = found.as_ref().and_then(|(_, user)| user.password_hash.clone());
         let Ok(matches) = password::verify(password.to_owned(), hash).await? else {
-            // Nothing was tried: the name is not to be blamed.
-            attempt.succeeded();
+            attempt.untried();
             return Err(SignInError::TooFast);
         };
         match found {
@@ -185,7 +194,7 @@ impl Accounts {
         let (user_id, user, attempt) = self.check_password(email, password, address).await?;
         if let Some(sealed) = &user.sealed_otp {
             let Some(code) = otp.filter(|code| !code.trim().is_empty()) else {
-                attempt.succeeded();
+                attempt.untried();
                 self.renew_hash(&user_id, &user, password).await;
                 return Err(SignInError::OtpNeeded);
             };
@@ -224,7 +233,7 @@ impl Accounts {
         let known = |user: &Arc<UserRecord>| user.password_hash == half.password_hash;
         let user = self.user(&half.user_id).filter(known);
         let user = user.ok_or(SignInError::InvalidCredentials)?;
-        let attempt = self.throttle.attempt(&user.email).await;
+        let attempt = self.throttle.attempt(&user.email, address).await;
         let attempt = attempt.ok_or(SignInError::TooFast)?;
         let sealed = user.sealed_otp.as_deref();
         if !sealed.is_some_and(|sealed| self.is_fresh_otp(&half.user_id, sealed, code)) {

@@ -1,5 +1,7 @@
 //! The HTTP edge: sign-in, the web client's files, one-time downloads, the upgrade to WebSocket.
 
+// Where something is wrong, the error is the page that says so.
+#[allow(clippy::result_large_err)]
 pub mod admin;
 pub mod assets;
 pub mod cookies;
@@ -9,6 +11,7 @@ pub mod peer;
 pub mod serve;
 pub mod tickets;
 pub mod upgrade;
+pub mod uploads;
 
 use crate::app::App;
 use axum::{

@@ -5,10 +5,10 @@
 //! ```text
 //!  http  rpc          edges: only these know HTTP and JSON-RPC
 //!  ops  transfer      what a start or a snapshot means in XAPI calls; to and from today's product
-//!  pools  access      links to pools; who may do what
+//!  pools  access  audit   links to pools; who may do what; who did it
 //!  inventory  auth    what is known of pools; who is who
 //!  persist  config    what survives a restart; what an operator sets
-//!  limits             what nobody sets
+//!  limits  listen     what nobody sets; connections
 //! ```
 //! `app` puts them together.
 
@@ -20,6 +20,7 @@ pub mod config;
 pub mod http;
 pub mod inventory;
 pub mod limits;
+mod listen;
 pub mod ops;
 pub mod persist;
 pub mod pools;

@@ -39,6 +39,9 @@ struct CommandLine {
 enum Command {
     /// Serve the API and the web client (the default)
     Serve(Box<Serve>),
+    /// Look at the audit log
+    #[command(subcommand)]
+    Audit(tools::AuditCommand),
     /// Move everything that the server keeps between stores and machines
     #[command(subcommand)]
     Store(tools::StoreCommand),
@@ -110,6 +113,7 @@ fn main() -> anyhow::Result<()> {
     let line = CommandLine::parse();
     let (serve, tool) = match line.command {
         Some(Command::Serve(serve)) => (*serve, None),
+        Some(Command::Audit(mut command)) => (command.settings(), Some(tools::Tool::Audit(command))),
         Some(Command::Store(mut command)) => (command.settings(), Some(tools::Tool::Store(command))),
         Some(Command::ImportXo(mut command)) => (command.settings(), Some(tools::Tool::ImportXo(command))),
         None => (line.serve, None),

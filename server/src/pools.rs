@@ -122,7 +122,7 @@ struct Shared {
     tracker: TaskTracker,
     next_source: AtomicU32,
     /// One change of the kept registrations at a time, on disk and in memory alike.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// One change of which drivers there are at a time.
     steering: tokio::sync::Mutex<()>,
 }
@@ -198,7 +198,7 @@ impl Pools {
                 changed: watch::Sender::new(0),
                 tracker: TaskTracker::new(),
                 next_source: AtomicU32::new(1),
-                writing: tokio::sync::Mutex::default(),
+                writing: Arc::default(),
                 steering: tokio::sync::Mutex::default(),
                 store: store.clone(),
             }),
@@ -226,6 +226,34 @@ impl Pools {
             },
         );
         self.shared.changed.send_modify(|revision| *revision += 1);
+    }
+
+    /// No registration is changed while this is held.
+    pub async fn hold(&self) -> impl Sized + use<> {
+        let shared = self.shared.clone();
+        shared.writing.clone().lock_owned().await
+    }
+
+    /// Takes up registrations that came into the store, or changed there, by another way than ours.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let _steering = self.shared.steering.lock().await;
+        for (id, record) in self.shared.store.list::<ServerRecord>().await? {
+            let before = self.shared.links().get(&id).map(|link| link.record.clone());
+            match before {
+                Some(before) if before == record => continue,
+                Some(_) => {
+                    self.stop_driver(&id).await;
+                    if let Some(link) = self.shared.links().get_mut(&id) {
+                        link.record = record.clone();
+                    }
+                }
+                None => self.insert(id.clone(), record.clone()),
+            }
+            if record.enabled {
+                self.spawn_driver(&id);
+            }
+        }
+        Ok(())
     }
 
     /// Starts the drivers of all enabled servers.

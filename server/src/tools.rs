@@ -85,8 +85,45 @@ impl ImportXo {
     }
 }
 
+#[derive(clap::Subcommand)]
+pub enum AuditCommand {
+    /// Follow the chain of records from the first to the last; the server may be running
+    Verify {
+        /// Id of a record that must be there: the last one that was noted elsewhere. Without it, records that were
+        /// cut off at the end are not noticed
+        #[arg(long, value_name = "ID")]
+        contains: Option<String>,
+        #[command(flatten)]
+        settings: Box<Serve>,
+    },
+}
+
+impl AuditCommand {
+    /// Where the log is.
+    pub fn settings(&mut self) -> Serve {
+        match self {
+            Self::Verify { settings, .. } => std::mem::take(settings),
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)] // What was asked for.
+fn audit(command: AuditCommand, config: &Config) -> anyhow::Result<()> {
+    let AuditCommand::Verify { contains, .. } = command;
+    let verified = server::audit::verify(&config.data_dir, contains.as_deref())?;
+    match (verified.first, verified.last) {
+        (Some(first), Some(last)) => {
+            println!("{} records, none altered and none missing", verified.records);
+            println!("first: {first}\nlast:  {last}");
+        }
+        _ => println!("there are no records"),
+    }
+    Ok(())
+}
+
 /// A subcommand that does not serve.
 pub enum Tool {
+    Audit(AuditCommand),
     Store(StoreCommand),
     ImportXo(ImportXo),
 }
@@ -94,6 +131,7 @@ pub enum Tool {
 impl Tool {
     pub async fn run(self, config: &Config) -> anyhow::Result<()> {
         match self {
+            Self::Audit(command) => audit(command, config),
             Self::Store(command) => store(command, config).await,
             Self::ImportXo(command) => import_xo(command, config).await,
         }

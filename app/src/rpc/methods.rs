@@ -26,6 +26,13 @@ methods! {
     SignOut = "session.signOut" (Empty) -> bool;
     GetUser = "session.getUser" (Empty) -> User;
     GetServerVersion = "system.getServerVersion" (Empty) -> String;
+    /// Every method by name, as [`MethodInfo`].
+    GetMethodsInfo = "system.getMethodsInfo" (Empty) -> Map<String, Value>;
+    GetMethodSignature = "system.methodSignature" (MethodName) -> Vec<MethodInfo>;
+    TokenCreate = "token.create" (NewToken) -> String;
+    TokenDeleteOwn = "token.deleteOwn" (Tokens) -> bool;
+    /// Objects by id.
+    GetAllObjects = "xo.getAllObjects" (ObjectsWanted) -> Map<String, Value>;
 
     ServerAdd = "server.add" (NewServer) -> String;
     ServerRemove = "server.remove" (Id) -> bool;
@@ -82,6 +89,44 @@ pub struct Credentials {
     pub otp: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MethodName {
+    pub method: String,
+}
+
+/// What a method is for, and what it takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MethodInfo {
+    pub description: String,
+    /// By name; a method that declares none takes anything.
+    pub params: Option<Map<String, Value>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewToken {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A number of ms, or a text such as `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tokens {
+    pub tokens: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ObjectsWanted {
+    /// A pattern (an object) or a text of the filter language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 // Figures for people are what this program is for.
 #![allow(clippy::print_stdout)]
 
+mod attacks;
 mod browser;
 mod client;
 mod machine;

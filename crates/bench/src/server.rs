@@ -49,6 +49,9 @@ pub async fn measure(setting: &Setting) -> anyhow::Result<()> {
             }
         }
     }
+    if setting.wants("attacks") {
+        crate::attacks::measure(setting).await?;
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `fuzz`: libFuzzer against the parsers of `crates/xapi`, for a bounded time.
 
 use crate::{
-    running,
+    running, setup,
     workspace::{Workspace, run, step},
 };
 use anyhow::{Context, bail};
@@ -26,6 +26,7 @@ pub struct Options {
 
 pub fn run_all(options: &Options) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
+    setup::cpp_compiler()?;
     let fuzzer = Fuzzer::find(&workspace)?;
     let known = fuzzer.targets()?;
     if let Some(unknown) = options.targets.iter().find(|target| !known.contains(target)) {

@@ -56,6 +56,29 @@ pub fn chromium() -> anyhow::Result<PathBuf> {
     )
 }
 
+/// libFuzzer is C++; installed with apt where we may.
+pub fn cpp_compiler() -> anyhow::Result<()> {
+    let there = || succeeds(Command::new("c++").arg("--version"));
+    if there() || std::env::var_os("CXX").is_some() {
+        return Ok(());
+    }
+    let is_root = succeeds(Command::new("sh").args(["-c", "[ \"$(id -u)\" = 0 ]"]));
+    if is_root && succeeds(Command::new("apt-get").arg("--version")) {
+        step("fuzz: install a C++ compiler", || {
+            run(Command::new("apt-get").args(["update", "--quiet"]))?;
+            run(Command::new("apt-get")
+                .args(["install", "--yes", "--quiet", "--no-install-recommends", "g++"])
+                .env("DEBIAN_FRONTEND", "noninteractive"))
+        })?;
+    }
+    if !there() {
+        bail!(
+            "a C++ compiler is needed for fuzzing. Install it (sudo apt-get install g++), or name it in $CXX."
+        );
+    }
+    Ok(())
+}
+
 /// The packages of the browser tests, at the versions of their lock file.
 pub fn node_packages(workspace: &Workspace) -> anyhow::Result<()> {
     if !succeeds(Command::new("npm").arg("--version")) {

@@ -6,7 +6,7 @@ use crate::{
     setup, web,
     workspace::{Workspace, run, step},
 };
-use std::{net::SocketAddr, process::Command};
+use std::{net::SocketAddr, path::Path, process::Command};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -22,6 +22,12 @@ pub struct Options {
     /// What takes its time: fuzzing, a thousand kills, a day of faults
     #[arg(long, conflicts_with_all = ["browser", "rust", "clients"])]
     slow: bool,
+    /// How often the programs are killed, with --slow
+    #[arg(long, default_value_t = 1_000, requires = "slow")]
+    rounds: u32,
+    /// How long each fuzz target runs, with --slow
+    #[arg(long, default_value_t = 60, requires = "slow")]
+    seconds: u32,
     /// Passed on to Playwright, for instance a part of a spec's name
     #[arg(last = true)]
     playwright: Vec<String>,
@@ -33,7 +39,7 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
         return clients::run_all(&workspace);
     }
     if options.slow {
-        return slow(&workspace);
+        return slow(&workspace, options);
     }
     if !options.browser {
         let redis = redis::server(&workspace)?;
@@ -48,22 +54,22 @@ pub fn run_all(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Seconds for each fuzz target.
-const FUZZING: u32 = 60;
-
-fn slow(workspace: &Workspace) -> anyhow::Result<()> {
+fn slow(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let redis = redis::server(workspace)?;
+    let rounds = options.rounds.to_string();
     for (title, test) in [
-        ("a thousand kills of the server, and of Redis", "slow"),
-        ("a day of faults", "day"),
+        (format!("{rounds} kills of the server, and of Redis"), "slow"),
+        ("a day of faults".to_owned(), "day"),
     ] {
         let arguments = ["test", "--package", "server", "--test", test, "--", "--nocapture"];
-        step(title, || {
-            workspace.cargo_with(&arguments, &[(redis::VARIABLE, &redis)])
-        })?;
+        let environment = [
+            (redis::VARIABLE, redis.as_path()),
+            ("XO_ROUNDS", Path::new(&rounds)),
+        ];
+        step(&title, || workspace.cargo_with(&arguments, &environment))?;
     }
     fuzz::run_all(&fuzz::Options {
-        seconds: FUZZING,
+        seconds: options.seconds,
         seed: None,
         targets: Vec::new(),
     })

@@ -41,6 +41,11 @@ impl Entries {
         self.revision
     }
 
+    /// Others in place of these; the revision goes on.
+    pub(super) fn replace(&mut self, other: Self) {
+        (self.all, self.given) = (other.all, other.given);
+    }
+
     pub(super) fn touch(&mut self) {
         self.revision += 1;
     }

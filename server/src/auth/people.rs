@@ -89,6 +89,18 @@ async fn hash(password: &str) -> Result<String, PeopleError> {
 }
 
 impl Accounts {
+    /// Nobody is changed while this is held.
+    pub async fn hold(&self) -> impl Sized {
+        (self.writing.lock().await, self.tokens.turn().await)
+    }
+
+    /// Reads everybody anew. Whoever calls it holds them.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let people = super::People::read(&self.store).await?;
+        *self.people_mut() = people;
+        Ok(())
+    }
+
     pub fn users(&self) -> Vec<User> {
         let ids: Vec<String> = self.people().users.keys().cloned().collect();
         ids.iter().filter_map(|id| self.public(id)).collect()

@@ -1,7 +1,9 @@
-//! One failed sign-in per name and two seconds, also for attempts that overlap; and few passwords of one
-//! address checked at a time, so that a flood from there does not fill the queue in which others wait.
+//! One failed sign-in per name, address and two seconds, also for attempts that overlap; a number of failures per
+//! name and minute from wherever, except for addresses from which that name has signed in: whoever guesses a
+//! name's password from elsewhere does not lock its owner out. And few passwords of one address checked at a
+//! time, so that a flood from there does not fill the queue in which others wait.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -12,6 +14,10 @@ const DELAY: Duration = Duration::from_secs(2);
 /// Names that are remembered; beyond, the oldest failures are forgotten first.
 const REMEMBERED: usize = 10_000;
 
+/// Failures of one name in a minute, from all addresses that are not known for it.
+const FAILURES_PER_MINUTE: u32 = 30;
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Passwords of one address that are being checked or wait for it.
 const CHECKS: usize = 16;
 
@@ -20,34 +26,89 @@ type LastFailure = Arc<tokio::sync::Mutex<Option<Instant>>>;
 
 #[derive(Clone, Default)]
 pub struct Throttle {
+    /// By name and address.
     names: Arc<Mutex<FxHashMap<String, LastFailure>>>,
+    guesses: Arc<Mutex<Guesses>>,
+}
+
+#[derive(Default)]
+struct Guesses {
+    /// Since when, and how many, by name.
+    failures: FxHashMap<String, (Instant, u32)>,
+    /// Names and addresses that belong together.
+    known: FxHashSet<String>,
 }
 
 /// An attempt that may be made; without an outcome it counts as failed.
 pub struct Attempt {
     last: OwnedMutexGuard<Option<Instant>>,
+    throttle: Throttle,
+    name: String,
+    key: String,
 }
 
 fn is_fresh(last: Option<Instant>) -> bool {
     last.is_some_and(|failed| failed.elapsed() < DELAY)
 }
 
+impl Guesses {
+    /// Counts an attempt as failed until it is known better; false when there were too many.
+    fn begin(&mut self, name: &str, key: &str) -> bool {
+        if self.known.contains(key) {
+            return true;
+        }
+        if self.failures.len() >= REMEMBERED {
+            self.failures.retain(|_, (since, _)| since.elapsed() < MINUTE);
+        }
+        let (since, count) = self
+            .failures
+            .entry(name.to_owned())
+            .or_insert((Instant::now(), 0));
+        if since.elapsed() >= MINUTE {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        *count <= FAILURES_PER_MINUTE
+    }
+
+    fn succeeded(&mut self, name: &str, key: &str) {
+        if let Some((_, count)) = self.failures.get_mut(name) {
+            *count = count.saturating_sub(1);
+        }
+        if self.known.len() >= REMEMBERED {
+            let some = self.known.iter().next().cloned();
+            some.and_then(|some| self.known.take(&some));
+        }
+        self.known.insert(key.to_owned());
+    }
+}
+
 impl Throttle {
-    /// Waits for the attempts of this name that came before. `None` when the last failure is too fresh: of
-    /// a hundred guesses at once one is looked at, of a hundred right passwords all are.
-    pub async fn attempt(&self, name: &str) -> Option<Attempt> {
-        let mut last = self.of(name).lock_owned().await;
-        if is_fresh(*last) {
+    fn guesses(&self) -> MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the attempts of this name from there that came before. `None` when the last failure is too
+    /// fresh: of a hundred guesses at once one is looked at, of a hundred right passwords all are.
+    pub async fn attempt(&self, name: &str, address: &str) -> Option<Attempt> {
+        let name = name.to_lowercase();
+        let key = format!("{name}\n{address}");
+        let mut last = self.of(&key).lock_owned().await;
+        if is_fresh(*last) || !self.guesses().begin(&name, &key) {
             return None;
         }
         *last = Some(Instant::now());
-        Some(Attempt { last })
+        Some(Attempt {
+            last,
+            throttle: self.clone(),
+            name,
+            key,
+        })
     }
 
     fn of(&self, name: &str) -> LastFailure {
-        let name = name.to_lowercase();
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= REMEMBERED && !names.contains_key(&name) {
+        if names.len() >= REMEMBERED && !names.contains_key(name) {
             let failed = |last: &LastFailure| last.try_lock().ok().and_then(|last| *last);
             let is_idle = |last: &LastFailure| Arc::strong_count(last) == 1;
             names.retain(|_, last| !is_idle(last) || is_fresh(failed(last)));
@@ -60,13 +121,22 @@ impl Throttle {
                 oldest.and_then(|name| names.remove(&name));
             }
         }
-        names.entry(name).or_default().clone()
+        names.entry(name.to_owned()).or_default().clone()
     }
 }
 
 impl Attempt {
     pub fn succeeded(mut self) {
         *self.last = None;
+        self.throttle.guesses().succeeded(&self.name, &self.key);
+    }
+
+    /// Nothing was tried: neither a success nor a failure.
+    pub fn untried(mut self) {
+        *self.last = None;
+        if let Some((_, count)) = self.throttle.guesses().failures.get_mut(&self.name) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     pub fn failed(mut self) {
@@ -126,15 +196,19 @@ mod tests {
     #[tokio::test]
     async fn a_failure_delays_its_own_name_only() {
         let throttle = Throttle::default();
-        throttle.attempt("Ann").await.expect("first").failed();
-        assert!(throttle.attempt("ann").await.is_none());
-        throttle.attempt("bob").await.expect("another name").succeeded();
+        throttle.attempt("Ann", "a").await.expect("first").failed();
+        assert!(throttle.attempt("ann", "a").await.is_none());
+        throttle
+            .attempt("bob", "a")
+            .await
+            .expect("another name")
+            .succeeded();
         assert!(
-            throttle.attempt("bob").await.is_some(),
+            throttle.attempt("bob", "a").await.is_some(),
             "a success leaves no mark"
         );
         assert!(
-            throttle.attempt("bob").await.is_none(),
+            throttle.attempt("bob", "a").await.is_none(),
             "what has no outcome has failed"
         );
     }
@@ -142,14 +216,39 @@ mod tests {
     #[tokio::test]
     async fn who_comes_together_is_looked_at_in_turn() {
         let throttle = Throttle::default();
-        let first = throttle.attempt("ann").await.expect("first");
-        let (second, third) = (throttle.attempt("ann"), throttle.attempt("ann"));
+        let first = throttle.attempt("ann", "a").await.expect("first");
+        let (second, third) = (throttle.attempt("ann", "a"), throttle.attempt("ann", "a"));
         let outcome = async {
             first.succeeded();
         };
         let second = async { second.await.map(Attempt::failed) };
         let (second, third, ()) = futures_util::future::join3(second, third, outcome).await;
         assert!(second.is_some() && third.is_none());
+    }
+
+    #[tokio::test]
+    async fn guesses_from_elsewhere_do_not_lock_the_owner_out() {
+        let throttle = Throttle::default();
+        throttle
+            .attempt("ann", "home")
+            .await
+            .expect("the owner")
+            .succeeded();
+        for number in 0..FAILURES_PER_MINUTE {
+            let attempt = throttle.attempt("ann", &format!("elsewhere {number}")).await;
+            attempt.expect("not yet too many").failed();
+        }
+        assert!(throttle.attempt("ann", "another one").await.is_none());
+        throttle
+            .attempt("bob", "another one")
+            .await
+            .expect("another name")
+            .failed();
+        throttle
+            .attempt("ann", "home")
+            .await
+            .expect("the owner")
+            .succeeded();
     }
 
     #[test]

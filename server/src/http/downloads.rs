@@ -4,8 +4,8 @@
 use crate::app::App;
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, State},
-    http::{StatusCode, header},
+    extract::{Path, Request, State},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,11 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-const KEPT: Duration = Duration::from_secs(300);
+pub(super) const KEPT: Duration = Duration::from_secs(300);
 const MAX_OFFERS: usize = 1_000;
 
 struct Offer {
     content_type: &'static str,
+    name: Option<String>,
     parts: Vec<Bytes>,
     until: Instant,
 }
@@ -52,6 +53,7 @@ impl Downloads {
             token,
             Offer {
                 content_type,
+                name: name.map(str::to_owned),
                 parts,
                 until: now + KEPT,
             },
@@ -74,7 +76,10 @@ pub struct Token {
     token: String,
 }
 
-pub async fn take(State(app): State<Arc<App>>, Path(path): Path<Token>) -> Response {
+pub async fn take(State(app): State<Arc<App>>, Path(path): Path<Token>, request: Request) -> Response {
+    if let Some(expected) = app.uploads.take(&path.token) {
+        return expected.receive(request.into_body()).await;
+    }
     match app.downloads.take(&path.token) {
         Some(offer) => {
             let length: usize = offer.parts.iter().map(Bytes::len).sum();
@@ -83,7 +88,16 @@ pub async fn take(State(app): State<Arc<App>>, Path(path): Path<Token>) -> Respo
                 (header::CONTENT_TYPE, offer.content_type.to_owned()),
                 (header::CONTENT_LENGTH, length.to_string()),
             ];
-            (headers, Body::from_stream(futures_util::stream::iter(parts))).into_response()
+            let mut response =
+                (headers, Body::from_stream(futures_util::stream::iter(parts))).into_response();
+            // Names are ours, and of plain characters.
+            let disposition = offer.name.map(|name| format!("attachment; filename=\"{name}\""));
+            if let Some(Ok(disposition)) = disposition.map(HeaderValue::try_from) {
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_DISPOSITION, disposition);
+            }
+            response
         }
         None => (StatusCode::NOT_FOUND, "this link was used, or has expired\n").into_response(),
     }

@@ -1,7 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 on them, until told to stop.
 
 use super::peer::Peer;
-use crate::{app::App, tls::HANDSHAKE};
+use crate::{app::App, listen, tls::HANDSHAKE};
 use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -9,7 +9,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -19,44 +18,15 @@ use tower::Service;
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client that says nothing for so long is given up.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// What runs when the server is told to stop gets so long to end.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until the app is cancelled.
 pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>) {
-    let router = super::router(app.clone());
-    let cancel = app.cancelled();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let connections = tokio_util::task::TaskTracker::new();
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            () = cancel.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let (tls, cancel) = (tls.clone(), cancel.clone());
-                let connection = serve_connection(app.clone(), router.clone(), stream, address, tls, cancel);
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: give the others time to end.
-                tracing::error!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    connections.close();
-    if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
-        tracing::warn!("some connections did not end in time");
-    }
+    let (router, cancel) = (super::router(app.clone()), app.cancelled());
+    let serve = |stream, address| {
+        let (tls, cancel) = (tls.clone(), cancel.clone());
+        serve_connection(app.clone(), router.clone(), stream, address, tls, cancel)
+    };
+    listen::accept(listener, MAX_CONNECTIONS, cancel.clone(), serve).await;
 }
 
 async fn serve_connection(
@@ -67,11 +37,6 @@ async fn serve_connection(
     tls: Option<TlsAcceptor>,
     cancel: CancellationToken,
 ) {
-    // Notifications are small and wanted at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended at once");
-        return;
-    }
     let Some(tls) = tls else {
         return converse(app, router, stream, address, false, cancel).await;
     };

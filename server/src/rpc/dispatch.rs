@@ -252,6 +252,8 @@ fn unknown_method(name: String) -> RpcError {
     if missing::is_missing(&name) {
         return RpcError::new(ErrorCode::NOT_IMPLEMENTED, "not implemented");
     }
+    // As long as anybody may have meant it.
+    let name: String = name.chars().take(200).collect();
     RpcError::new(ErrorCode::METHOD_NOT_FOUND, format!("method not found: {name}")).with_data(name.into())
 }
 

@@ -6,22 +6,18 @@ use super::{
     conversation::{self, End, STALLED, Wire, stalled},
     frame::Frame,
 };
-use crate::{app::App, tls::HANDSHAKE};
+use crate::{app::App, listen, tls::HANDSHAKE};
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
 
 /// Connections at a time; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 1_000;
-/// What runs when the server is told to stop gets so long to end.
-const GRACE: Duration = Duration::from_secs(5);
 /// Time limit of a farewell.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Read at a time.
@@ -30,44 +26,14 @@ const CHUNK: usize = 16 << 10;
 /// Serves until the app is cancelled.
 pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let cancel = app.cancelled();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let connections = TaskTracker::new();
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            () = cancel.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let (app, tls) = (app.clone(), tls.clone());
-                connections.spawn(async move {
-                    accept(&app, stream, address, tls).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: give the others time to end.
-                tracing::error!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    connections.close();
-    if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
-        tracing::warn!("some connections did not end in time");
-    }
+    let serve = |stream, address| {
+        let (app, tls) = (app.clone(), tls.clone());
+        async move { accept(&app, stream, address, tls).await }
+    };
+    listen::accept(listener, MAX_CONNECTIONS, cancel, serve).await;
 }
 
 async fn accept(app: &Arc<App>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
-    // Answers are small and wanted at once.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended at once");
-        return;
-    }
     let Some(tls) = tls else {
         return serve_connection(app, stream, address).await;
     };

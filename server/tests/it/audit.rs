@@ -104,6 +104,26 @@ async fn an_altered_record_is_noticed_and_the_log_goes_on_after_a_restart() {
         "{before}: two sign-ins and two groups"
     );
 
+    // The command, beside the running server.
+    let verify = async |more: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_xo-server");
+        let mut command = tokio::process::Command::new(program);
+        command
+            .args(["audit", "verify", "--data-dir"])
+            .arg(&folder.0)
+            .args(more);
+        let output = command.output().await.expect("it ran");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).expect("text"))
+    };
+    let (whole, said) = verify(&[]).await;
+    assert!(whole && said.contains("none altered"), "{said}");
+    let last = records(&mut admin, json!({ "maxRecords": 1 })).await[0]["id"].clone();
+    let (whole, _) = verify(&["--contains", last.as_str().expect("an id")]).await;
+    assert!(whole);
+    let (whole, said) = verify(&["--contains", "$5$$00"]).await;
+    assert!(!whole && said.contains("is not there"), "{said}");
+
     let path = folder.0.join("audit-000001.jsonl");
     let text = std::fs::read_to_string(&path).expect("the log");
     std::fs::write(&path, text.replace("first", "worst")).expect("altered");
@@ -112,5 +132,7 @@ async fn an_altered_record_is_noticed_and_the_log_goes_on_after_a_restart() {
         .await
         .expect_err("altered");
     assert_eq!(error["code"], 23, "{error}");
+    let (whole, said) = verify(&[]).await;
+    assert!(!whole && said.contains("was altered"), "{said}");
     server.stop().await;
 }

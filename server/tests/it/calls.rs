@@ -1,5 +1,5 @@
 //! Every method, over both transports, as everybody: what it answers to those who may, that it refuses those
-//! who may not, and what it says of bad params. `golden/rights.txt` shows who may what; a method that is not in
+//! who may not, and what it says of bad params. `rights.txt` shows who may what; a method that is not in
 //! the table below makes this fail.
 
 use crate::support::*;
@@ -265,6 +265,7 @@ impl World {
             }
             "vm.revert" => json!({ "snapshot": self.snapshot().await }),
             "vm.set" => json!({ "id": self.vm("Running").await, "name_label": self.name("VM") }),
+            "xo.exportConfig" | "xo.importConfig" => json!({}),
             "xo.getAllObjects" => json!({ "filter": { "type": "VM" } }),
             _ => return None,
         })
@@ -402,7 +403,7 @@ async fn no_method_changes_a_pool_that_is_only_to_be_read() {
 }
 
 fn golden(section: &str) -> String {
-    let all = include_str!("../golden/rights.txt");
+    let all = include_str!("rights.txt");
     let parts = all.split("\n\n").find(|part| part.starts_with(section));
     format!("{}\n", parts.expect("the section").trim_end())
 }
@@ -411,7 +412,7 @@ fn compare(section: &str, found: &str) {
     let expected = golden(section);
     assert!(
         found == expected,
-        "golden/rights.txt says otherwise; if it is right so, this is the new text:\n{found}"
+        "rights.txt says otherwise; if it is right so, this is the new text:\n{found}"
     );
 }
 

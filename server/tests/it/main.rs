@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod calls;
+mod config;
 mod failover;
 mod filters;
 mod inventory;

@@ -326,10 +326,7 @@ pub const MISSING: &[(&str, &[&str])] = &[
     ),
     ("vtpm", &["create", "destroy"]),
     ("vusb", &["create", "destroy", "unplug"]),
-    (
-        "xo",
-        &["clean", "exportConfig", "importConfig", "snapshotBeforeUpgrade"],
-    ),
+    ("xo", &["clean", "snapshotBeforeUpgrade"]),
     (
         "xostor",
         &[

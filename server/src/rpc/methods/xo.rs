@@ -1,13 +1,15 @@
-//! xo.getAllObjects (contract/methods.md): the inventory, whole or filtered.
+//! xo.*: the inventory, whole or filtered, and the configuration as a file (contract/methods.md).
 
 use crate::{
+    http::uploads::Taken,
     inventory::Object,
     rpc::{
         error::{Failure, invalid_param},
         feed::quoted,
         registry::{Call, Method, Outcome, Permission},
-        schema::{any_of, boolean, number},
+        schema::{any_of, array, boolean, number, string},
     },
+    transfer::{self, TransferError},
 };
 use app::{
     model::ObjectType,
@@ -15,7 +17,7 @@ use app::{
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 pub fn methods() -> Vec<Method> {
     vec![
@@ -31,7 +33,98 @@ pub fn methods() -> Vec<Method> {
             ("limit", number().optional()),
             ("ndjson", boolean().optional()),
         ]),
+        Method::new(
+            "xo.exportConfig",
+            Permission::Admin,
+            "the configuration as a file, with its secrets",
+            export_config,
+        )
+        .params([
+            ("compress", boolean().default_to(true)),
+            ("entries", array(string()).optional()),
+            ("passphrase", string().optional()),
+        ]),
+        Method::new(
+            "xo.importConfig",
+            Permission::Admin,
+            "take up a configuration that was exported",
+            import_config,
+        )
+        .params([("passphrase", string().optional())]),
     ]
+}
+
+/// Of an imported configuration.
+const LARGEST_CONFIG: usize = 64 << 20;
+
+/// Today's product encrypts by OpenPGP; a file that is not is better than one that nobody can read.
+fn refuse_passphrase(call: &Call) -> Result<(), Failure> {
+    match call.text("passphrase") {
+        None => Ok(()),
+        Some(_) => {
+            let reason = "files with a passphrase (OpenPGP) are not written and read here: use gpg";
+            Err(invalid_param("/passphrase", reason).into())
+        }
+    }
+}
+
+async fn export_config(call: Call) -> Result<Outcome, Failure> {
+    refuse_passphrase(&call)?;
+    let chosen = call.params.get("entries").and_then(Value::as_array);
+    let chosen: Option<Vec<String>> = chosen.map(|entries| {
+        entries
+            .iter()
+            .filter_map(|entry| entry.as_str().map(str::to_owned))
+            .collect()
+    });
+    let exported = call.app.export_config(chosen.as_deref()).await;
+    let exported = exported.map_err(|error| match error {
+        TransferError::UnknownEntry(_) => invalid_param("/entries", &error.to_string()).into(),
+        error => Failure::internal(error.to_string()),
+    })?;
+    let mut bytes = exported.to_string().into_bytes();
+    let mut name = format!(
+        "XO-config_{}.json",
+        jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")
+    );
+    let compress = call.flag("compress");
+    if compress {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let compressed = encoder.write_all(&bytes).and_then(|()| encoder.finish());
+        bytes = compressed.map_err(|error| Failure::internal(error.to_string()))?;
+        name.push_str(".gz");
+    }
+    let kind = if compress {
+        "application/gzip"
+    } else {
+        "application/json"
+    };
+    let path = call.app.downloads.offer(kind, Some(&name), vec![bytes.into()]);
+    Ok(Outcome::Value(json!({ "$getFrom": path })))
+}
+
+async fn import_config(call: Call) -> Result<Outcome, Failure> {
+    refuse_passphrase(&call)?;
+    let app = call.app.clone();
+    let take = move |bytes: Bytes| -> Taken {
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || transfer::read(&bytes)).await;
+            let export = read
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+            let lines = app
+                .import_config(export)
+                .await
+                .map_err(|error| error.to_string())?;
+            let mut report = String::new();
+            for line in lines {
+                report.push_str(&format!("{line}\n"));
+            }
+            Ok(report)
+        })
+    };
+    let path = call.app.uploads.expect(LARGEST_CONFIG, Box::new(take));
+    Ok(Outcome::Value(json!({ "$sendTo": path })))
 }
 
 /// A filter is held against every object: its length times sixty thousand.
