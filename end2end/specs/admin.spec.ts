@@ -2,6 +2,7 @@
 import AxeBuilder from '@axe-core/playwright'
 import type { Browser, Page } from '@playwright/test'
 import { expect, test } from '@playwright/test'
+import { createHmac } from 'node:crypto'
 import { password, user } from '../support/app'
 
 const sizes = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } }
@@ -158,4 +159,53 @@ test('lists are filtered as one types', async ({ page }) => {
   await expect(page.getByRole('button', { name: 'Revoke the token' })).toBeFocused()
   await page.keyboard.press('Escape')
   await expect(page.getByRole('button', { name: 'Revoke the token' }).first()).toBeHidden()
+})
+
+/** The code that an authenticator shows, some steps of 30 s later (RFC 6238). */
+function code(secret: string, later = 0) {
+  const bits = [...secret].map(letter => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('')
+  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map(byte => parseInt(byte, 2)))
+  const step = Buffer.alloc(8)
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later))
+  const hash = createHmac('sha1', key).update(step).digest()
+  const number = hash.readUInt32BE(hash[19] & 15) & 0x7fffffff
+  return String(number % 1_000_000).padStart(6, '0')
+}
+
+test('a one-time code is asked for after the password', async ({ page, browser }) => {
+  const name = `codes ${Date.now().toString(36)}`
+  await enter(page, '/admin/users')
+  const create = page.locator('form', { has: button(page, 'Create') })
+  await create.getByLabel('Name').fill(name)
+  await create.getByLabel('Password').fill('a long password')
+  await create.getByRole('button').click()
+  await expect(said(page)).toHaveText('The user was created.')
+  const context = await browser.newContext({ javaScriptEnabled: false })
+  const own = await context.newPage()
+  const password_ = async () => {
+    await own.goto('/account')
+    await own.getByLabel('User name').fill(name)
+    await own.getByLabel('Password').fill('a long password')
+    await button(own, 'Sign in').click()
+  }
+  await password_()
+  await button(own, 'Turn on').click()
+  const secret = (await own.locator('.secret').innerText()).replaceAll(' ', '')
+  await own.getByLabel('Six digits').fill(code(secret))
+  await button(own, 'Turn on').click()
+  await expect(said(own)).toHaveText('One-time codes are asked for from now on.')
+  await button(own, 'Sign out').click()
+  await password_()
+  await expect(own.getByRole('heading', { name: 'One-time code' })).toBeVisible()
+  // axe needs scripts: the same step in the other page.
+  await button(page, 'Sign out').click()
+  await page.getByLabel('User name').fill(name)
+  await page.getByLabel('Password').fill('a long password')
+  await button(page, 'Sign in').click()
+  await expect(page.getByRole('heading', { name: 'One-time code' })).toBeVisible()
+  await look(page, 'one-time-code')
+  await own.getByLabel(/six digits/).fill(code(secret, 1))
+  await button(own, 'Sign in').click()
+  await expect(own).toHaveURL(/\/account$/)
+  await context.close()
 })
