@@ -1,7 +1,9 @@
 //! The server over real sockets, in front of simulated pools: what clients and operators meet.
 
+mod account;
 mod admin;
 mod audit;
+mod browser;
 mod calls;
 mod config;
 mod failover;
