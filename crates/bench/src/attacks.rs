@@ -183,7 +183,9 @@ async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io:
                 Attack::Tokens => sign_in(json!({ "token": guess })),
                 Attack::Oversized => frame(&vec![b'x'; 1 << 20]),
                 // Some guess one name, some many.
-                _ if number.is_multiple_of(2) => sign_in(json!({ "email": "admin@admin.net", "password": guess })),
+                _ if number.is_multiple_of(2) => {
+                    sign_in(json!({ "email": "admin@admin.net", "password": guess }))
+                }
                 _ => sign_in(json!({ "email": guess, "password": guess })),
             };
             stream.write_all(&message).await?;
