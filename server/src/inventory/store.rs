@@ -211,6 +211,26 @@ impl Store {
         });
     }
 
+    /// Takes back everything that came through this connection, whatever its graph still knows of it.
+    pub fn withdraw(&self, source: Source) {
+        let mut inner = self.write();
+        let before = inner.revision;
+        let published = inner.objects.iter().filter(|object| object.source == source);
+        let mut ids: Vec<Arc<str>> = published.map(|object| object.id.clone()).collect();
+        let aside = inner.aside.iter();
+        let aside = aside.filter(|(_, others)| others.iter().any(|other| other.source == source));
+        ids.extend(aside.map(|(id, _)| id.clone()));
+        for id in ids {
+            inner.remove(source, &id);
+        }
+        inner.forget_old_removals();
+        let after = inner.revision;
+        drop(inner);
+        if after != before {
+            self.tell(after);
+        }
+    }
+
     /// Publishes what a pool's graph computed. Objects of equal bytes stay as they are.
     pub fn apply(&self, source: Source, pool: &Arc<str>, update: Update) {
         if update.put.is_empty() && update.removed.is_empty() {

@@ -37,7 +37,7 @@ const SUSPECTS: usize = 3;
 pub struct Pool {
     line: Arc<Line>,
     records: Arc<Records>,
-    read_only: AtomicBool,
+    read_only: Arc<AtomicBool>,
 }
 
 /// What a failed call may have done.
@@ -73,7 +73,7 @@ impl Pool {
         Self {
             line: Arc::default(),
             records,
-            read_only: AtomicBool::new(true),
+            read_only: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -92,28 +92,18 @@ impl Pool {
 
     /// A short call. Mutating ones are refused on a read-only link before they leave.
     pub async fn call(&self, method: &str, params: &[Value]) -> Result<Answer, CallError> {
-        self.check_writable(method)?;
-        let error = match call(&self.line, method, params).await {
+        let error = match call(&self.line, &self.read_only, method, params).await {
             Err(error) if !only_reads(method) && matches!(fate(&error), Fate::Unknown) => error,
             other => return other,
         };
         Err(unknown_outcome(method, &error.to_string(), []))
     }
 
-    fn check_writable(&self, method: &str) -> Result<(), CallError> {
-        if self.read_only.load(Ordering::Relaxed) && !only_reads(method) {
-            let reason = "the server is registered as read-only";
-            return Err(Fault::new("READ_ONLY", [method, reason]).into());
-        }
-        Ok(())
-    }
-
     /// Runs an operation as a task and waits for its end. The result is the task's, as JSON.
     pub async fn run(&self, method: &str, params: &[Value]) -> Result<Value, CallError> {
-        self.check_writable(method)?;
         let asynchronous = format!("Async.{method}");
         let before: HashSet<OpaqueRef> = self.tasks_named(&asynchronous, |reference, _| reference);
-        let task: String = match call(&self.line, &asynchronous, params).await {
+        let task: String = match call(&self.line, &self.read_only, &asynchronous, params).await {
             Ok(answer) => answer.parse()?,
             Err(error) if matches!(fate(&error), Fate::Unknown) => {
                 let suspects = self.tasks_since(&asynchronous, &before).await;
@@ -125,11 +115,11 @@ impl Pool {
             Ok(outcome) => outcome,
             Err(_) => return Err(unknown_outcome(method, "the task has not ended", [task])),
         };
-        let line = self.line.clone();
+        let (line, read_only) = (self.line.clone(), self.read_only.clone());
         tokio::spawn(async move {
             tokio::time::sleep(TASK_KEPT).await;
             // Gone already, or the link is down: XAPI collects it itself after an hour.
-            if let Err(error) = call(&line, "task.destroy", &[json!(task)]).await {
+            if let Err(error) = call(&line, &read_only, "task.destroy", &[json!(task)]).await {
                 tracing::debug!(%task, %error, "a finished task was not cleared away");
             }
         });
@@ -186,7 +176,7 @@ impl Pool {
             }
             let woken = tokio::time::timeout(TASK_UNSEEN, applied.changed()).await;
             if woken.is_err() && !seen {
-                let answer = call(&self.line, "task.get_record", &[json!(task)]).await;
+                let answer = call(&self.line, &self.read_only, "task.get_record", &[json!(task)]).await;
                 let record = answer.and_then(|answer| {
                     let json = String::from_utf8_lossy(answer.json()).into_owned();
                     Record::parse(Class::Task, &json).map_err(|error| CallError::Protocol(error.to_string()))
@@ -234,10 +224,18 @@ fn result_value(result: &str) -> Value {
 }
 
 /// Calls on the client of the moment; again while that is safe and the link may come back.
-async fn call(line: &Line, method: &str, params: &[Value]) -> Result<Answer, CallError> {
+async fn call(
+    line: &Line,
+    read_only: &AtomicBool,
+    method: &str,
+    params: &[Value],
+) -> Result<Answer, CallError> {
     let until = Instant::now() + RENEWAL;
+    check_writable(read_only, method)?;
     loop {
         let client = line.client(until).await?;
+        // It may have been forbidden while the link was away.
+        check_writable(read_only, method)?;
         let error = match client.call(method, params).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
@@ -253,6 +251,15 @@ async fn call(line: &Line, method: &str, params: &[Value]) -> Result<Answer, Cal
         tracing::debug!(method, %error, "asked again");
         line.renewal(&client).await;
     }
+}
+
+fn check_writable(read_only: &AtomicBool, method: &str) -> Result<(), CallError> {
+    if read_only.load(Ordering::Relaxed) && !only_reads(method) {
+        let method = method.trim_start_matches("Async.");
+        let reason = "the server is registered as read-only";
+        return Err(Fault::new("READ_ONLY", [method, reason]).into());
+    }
+    Ok(())
 }
 
 fn unknown_outcome(method: &str, reason: &str, tasks: impl IntoIterator<Item = String>) -> CallError {

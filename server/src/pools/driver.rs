@@ -121,12 +121,8 @@ impl Driver {
     /// Takes all objects of this pool back.
     fn withdraw(&mut self) {
         self.heard = None;
-        let removed = self.records.clear();
-        let update = crate::inventory::graph::Update {
-            put: Vec::new(),
-            removed,
-        };
-        self.shared.inventory.apply(self.source, &Arc::from(""), update);
+        self.records.clear();
+        self.shared.inventory.withdraw(self.source);
         let mut links = self.shared.links();
         if let Some(link) = links.get_mut(&self.id) {
             link.pool = None;
@@ -199,22 +195,27 @@ impl Driver {
                 tracing::debug!(server = %self.id, ?differing, "counts differ from the pool's");
             }
             if full {
-                let Some(pool_id) = applied.pool_id.clone() else {
-                    return LinkError::Unreachable("the host shows no pool".to_owned());
+                let claimed = match &applied.pool_id {
+                    Some(pool_id) => self.claim(pool_id, client),
+                    None => Ok(()),
                 };
-                if let Err(error) = self.claim(&pool_id, client) {
+                if let Err(error) = claimed {
+                    // What was published before is another pool's, and what came now is not to be published.
+                    self.withdraw();
                     return error;
                 }
                 backoff.reset();
             }
-            if let Some(pool_id) = &applied.pool_id {
-                self.shared.inventory.apply(self.source, pool_id, applied.update);
-                self.records.announce();
-                if applied.pool_changed {
-                    self.note_pool(pool_id).await;
-                }
-                self.note_heard(pool_id);
+            let Some(pool_id) = &applied.pool_id else {
+                self.withdraw();
+                return LinkError::Unreachable("the host shows no pool".to_owned());
+            };
+            self.shared.inventory.apply(self.source, pool_id, applied.update);
+            self.records.announce();
+            if applied.pool_changed {
+                self.note_pool(pool_id).await;
             }
+            self.note_heard(pool_id);
         }
     }
 

@@ -59,12 +59,9 @@ impl Records {
         }
     }
 
-    /// Forgets everything; returns the ids that were published.
-    pub(super) fn clear(&self) -> Vec<Arc<str>> {
+    pub(super) fn clear(&self) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let published = inner.graph.published();
         *inner = Inner::default();
-        published
     }
 
     /// Addresses of the pool's hosts, with the fingerprints of their certificates as far as it tells them.

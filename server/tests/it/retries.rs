@@ -114,6 +114,33 @@ async fn a_call_waits_for_a_link_that_comes_back() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_is_refused_when_the_pool_is_only_to_be_read_meanwhile() {
+    let mut scene = scene().await;
+    let (vm, id) = guest(&scene.pool, "Running");
+    scene.pool.set_listening(false).await.expect("it stops");
+    scene
+        .client
+        .server_until(&scene.link, "the link is lost", |server| {
+            server["status"] != "connected"
+        })
+        .await;
+    let mut other = scene.server.admin().await;
+    other.request("tag.add", json!({ "id": id, "tag": "late" })).await;
+    // It is waiting by the time that something asked after it is answered.
+    other
+        .send_text(r#"{"jsonrpc":"2.0","id":"after","method":"session.getUser"}"#)
+        .await;
+    assert_eq!(other.answer().await["id"], "after");
+    let locked = json!({ "id": scene.link, "readOnly": true });
+    scene.client.ok("server.set", locked).await;
+    scene.pool.set_listening(true).await.expect("it starts");
+    let answer = other.answer().await;
+    assert_eq!(answer["error"]["data"]["code"], "READ_ONLY", "{answer}");
+    let tags = scene.pool.read(|db| db.get("VM", &vm, "tags").clone());
+    assert!(!tags.contains("late"));
+}
+
+#[tokio::test]
 async fn a_call_that_comes_with_the_end_of_a_link_leaves_no_session() {
     let mut scene = scene().await;
     let pool = scene.server.app.pools.pool_of_server(&scene.link);

@@ -517,3 +517,31 @@ async fn a_removed_server_stays_removed_after_a_restart() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn an_address_that_leads_to_another_pool_leaves_nothing_of_the_first() {
+    let server = TestServer::start().await;
+    let of_seed = |seed, listen| {
+        pool_with(PoolConfig {
+            seed,
+            listen,
+            ..PoolConfig::default()
+        })
+    };
+    let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let (first, second) = (of_seed(81, anywhere).await, of_seed(82, anywhere).await);
+    let mut client = server.admin().await;
+    let id = client.add_pool(&first).await;
+    client.add_pool(&second).await;
+    let address = first.addr();
+    first.stop().await;
+    let impostor = of_seed(82, address).await;
+    client
+        .server_until(&id, "it is found to be the other pool", |server| {
+            server["error"]["code"] == "POOL_ALREADY_CONNECTED"
+        })
+        .await;
+    let expected = second.read(ids_of);
+    assert_eq!(ids(&client.all_objects().await), expected);
+    impostor.stop().await;
+}
