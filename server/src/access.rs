@@ -123,9 +123,10 @@ impl Access {
         }
     }
 
-    /// Forgets what users saw who are not there any more.
-    pub fn keep_watching(&self, present: &HashSet<String>) {
+    /// Forgets what users saw who are not there any more. They are counted while nobody can begin to watch.
+    pub fn keep_watching(&self, present: impl FnOnce() -> HashSet<String>) {
         let mut watching = self.watching();
+        let present = present();
         watching.sights.retain(|user, _| present.contains(user));
         if watching.sights.is_empty() {
             watching.index = Index::default();
@@ -248,9 +249,13 @@ impl Eye<'_> {
             .sight(self.user, |sight| sight.between(inventory, from, weight, limit))
     }
 
-    /// Whether a client that comes with this revision can be told only what is new.
-    pub fn remembers(&self, revision: u64) -> bool {
-        !self.access.inventory.has_forgotten(revision)
-            && (self.sees_everything() || self.access.sight(self.user, |sight| sight.remembers(revision)))
+    /// What went after this revision is not all remembered, or the revision is none of ours: a client that has
+    /// nothing newer must begin anew.
+    pub fn has_forgotten(&self, revision: u64) -> bool {
+        self.access.inventory.has_forgotten(revision)
+            || (!self.sees_everything()
+                && self
+                    .access
+                    .sight(self.user, |sight| sight.has_forgotten(revision)))
     }
 }

@@ -99,7 +99,7 @@ impl App {
             );
         }
         let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
-        let inventory = Arc::new(inventory::Store::default());
+        let inventory = Arc::new(inventory::Store::new(limits.removals));
         let access = Access::open(store.clone(), inventory.clone()).await?;
         let pools = Pools::open(store.clone(), secrets.clone(), inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.

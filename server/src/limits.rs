@@ -16,6 +16,8 @@ pub struct Limits {
     pub batch_answers: usize,
     /// Tokens of one user.
     pub tokens: usize,
+    /// Removed objects that are remembered for clients that fall behind.
+    pub removals: usize,
     /// Expired tokens are removed from the store that often.
     pub token_sweep: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Limits {
             strangers: 100,
             batch_answers: 32 << 20,
             tokens: 1_000,
+            removals: crate::inventory::store::REMEMBERED_REMOVALS,
             token_sweep: Duration::from_secs(3600),
         }
     }

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Objects that came or went, remembered for clients that fall behind.
-const REMEMBERED: usize = 50_000;
+const REMEMBERED: usize = 200_000;
 
 #[derive(Default)]
 pub struct Sight {
@@ -58,8 +58,6 @@ pub struct Seen {
     /// Those of them that the client does not know, whether or not they changed.
     pub came: FxHashSet<Arc<str>>,
     pub gone: Vec<Arc<str>>,
-    /// What the client has cannot be brought up to date: this is everything.
-    pub reset: bool,
 }
 
 impl Sight {
@@ -125,8 +123,6 @@ impl Sight {
         weight: impl Fn(&Object) -> usize,
         limit: usize,
     ) -> Seen {
-        let reset = from != 0 && from < self.came.forgotten.max(self.went.forgotten);
-        let from = if reset { 0 } else { from };
         let weight = |object: &Object| if self.sees(&object.id) { weight(object) } else { 0 };
         // Not past what the sight knows: what is newer is not judged yet.
         let mut delta = inventory.between(from, self.revision, weight, limit);
@@ -154,13 +150,12 @@ impl Sight {
             changed: delta.changed,
             came,
             gone,
-            reset,
         }
     }
 
-    /// Whether a client that comes with this revision can be told only what is new.
-    pub fn remembers(&self, revision: u64) -> bool {
-        revision >= self.came.forgotten.max(self.went.forgotten) && revision <= self.revision
+    /// What came and went after this revision is not all remembered.
+    pub fn has_forgotten(&self, revision: u64) -> bool {
+        revision < self.came.forgotten.max(self.went.forgotten)
     }
 }
 

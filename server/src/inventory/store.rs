@@ -16,8 +16,9 @@ use std::{
 use tokio::sync::watch;
 use xapi::OpaqueRef;
 
-/// Removals that are remembered for clients that come back; older ones need a new snapshot.
-const REMEMBERED_REMOVALS: usize = 50_000;
+/// Removals that are remembered for clients that fall behind or come back; after more of them they begin anew. A
+/// pool of 10,000 VMs that goes is 63,000 of them at once.
+pub const REMEMBERED_REMOVALS: usize = 200_000;
 
 /// Which connection an object came through.
 pub type Source = u32;
@@ -73,6 +74,8 @@ struct Inner {
     removals: VecDeque<(u64, Arc<str>)>,
     /// Removals up to this revision are forgotten.
     forgotten: u64,
+    /// Removals that are remembered at most.
+    remembered: usize,
     /// Objects whose id another source had published first; they take over when it goes.
     aside: FxHashMap<Arc<str>, Vec<Arc<Object>>>,
 }
@@ -86,14 +89,26 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self {
-            inner: RwLock::default(),
-            revision: watch::Sender::new(0),
-        }
+        Self::new(REMEMBERED_REMOVALS)
     }
 }
 
 impl Store {
+    /// One that remembers so many removals.
+    pub fn new(remembered: usize) -> Self {
+        // 0 is what a client has that knows nothing.
+        let revision = 1;
+        let inner = Inner {
+            revision,
+            remembered,
+            ..Inner::default()
+        };
+        Self {
+            inner: RwLock::new(inner),
+            revision: watch::Sender::new(revision),
+        }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -375,7 +390,7 @@ impl Inner {
     }
 
     fn forget_old_removals(&mut self) {
-        while self.removals.len() > REMEMBERED_REMOVALS {
+        while self.removals.len() > self.remembered {
             if let Some((revision, _)) = self.removals.pop_front() {
                 self.forgotten = revision;
             }

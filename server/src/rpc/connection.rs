@@ -94,6 +94,13 @@ impl Connection {
         };
     }
 
+    /// The client knows, or asks for, what was before this revision.
+    pub fn begin_at(&self, revision: u64) {
+        if let Notifications::Held { since } = &mut self.session().notifications {
+            *since = revision;
+        }
+    }
+
     /// Forgets the user and what was watched; the socket stays.
     pub fn sign_out(&self) {
         *self.session() = Session {

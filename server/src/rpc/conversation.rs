@@ -68,7 +68,7 @@ pub async fn converse<W: Wire>(
 ) -> End {
     let end = run(app, connection, wire, &mut answers).await;
     app.connections.remove(connection.id);
-    app.access.keep_watching(&app.connections.users());
+    app.access.keep_watching(|| app.connections.users());
     connection.closing.cancel();
     end
 }
@@ -132,7 +132,7 @@ async fn run<W: Wire>(
                 let upto = app.inventory.revision().min((*pace.borrow_and_update()).max(app.feed.opened()));
                 match feed(app, connection, wire, upto).await {
                     Ok(again) => more = again,
-                    Err(_) => return End::Closed,
+                    Err(end) => return end,
                 }
             }
         }
@@ -228,7 +228,7 @@ fn call(app: &Arc<App>, connection: &Arc<Connection>, calls: &TaskTracker, messa
 }
 
 /// Writes the next chunk of what the client watches; says whether more can be had at once.
-async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u64) -> std::io::Result<bool> {
+async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u64) -> Result<bool, End> {
     let Some(caller) = connection.caller(app) else {
         return Ok(false);
     };
@@ -243,7 +243,7 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
     };
     let watches_views = !connection.views().is_empty();
     for frame in &frames {
-        write(app, wire, frame).await?;
+        write(app, wire, frame).await.map_err(|_| End::Closed)?;
     }
     // Who has views is told through them.
     if let Notifications::On { since } = connection.notifications()
@@ -251,8 +251,12 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
         && !watches_views
     {
         let chunk = app.feed.chunk_for(&eye, Audience::All, since, upto);
+        if eye.has_forgotten(since) {
+            // There is no word for it in these notifications: who connects again asks for everything.
+            return Err(End::Because(Reason::GoingAway, "too far behind: connect again"));
+        }
         for frame in &chunk.frames {
-            write(app, wire, frame).await?;
+            write(app, wire, frame).await.map_err(|_| End::Closed)?;
         }
         connection.told(chunk.to);
         more |= chunk.more;

@@ -185,9 +185,8 @@ impl Feed {
         let (to, frames) = match audience {
             Audience::All => {
                 let mut seen = eye.since(from, |object| object.json.len(), CHUNK);
-                let untold = |object: &Arc<Object>| {
-                    object.full_revision > from || seen.reset || seen.came.contains(&object.id)
-                };
+                let untold =
+                    |object: &Arc<Object>| object.full_revision > from || seen.came.contains(&object.id);
                 seen.changed.retain(untold);
                 (seen.to, all_frames(&seen.changed, &seen.gone))
             }
@@ -204,7 +203,6 @@ impl Feed {
                     gone: seen.gone,
                     incomplete: false,
                 };
-                let reset = reset || seen.reset;
                 let payload = lists_payload(view, reset, more, &delta, from == 0);
                 let frames = payload.map(|payload| view_frame(payload, compress));
                 (seen.to, frames.into_iter().collect())

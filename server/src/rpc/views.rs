@@ -54,6 +54,8 @@ enum Kind {
     Lists {
         cursor: u64,
         reset: bool,
+        /// Revision at which the client began: what went before it was never told of.
+        began: u64,
     },
     Object {
         id: String,
@@ -75,8 +77,14 @@ impl Views {
         self.views.is_empty()
     }
 
-    /// Opens a view; `since` is a revision from which the client can be brought up to date.
-    pub fn open(&mut self, spec: ViewSpec, since: Option<u64>, compress: bool) -> Result<u32, TooManyViews> {
+    /// Opens a view at revision `now`; `since` is one from which the client can be brought up to date.
+    pub fn open(
+        &mut self,
+        spec: ViewSpec,
+        since: Option<u64>,
+        now: u64,
+        compress: bool,
+    ) -> Result<u32, TooManyViews> {
         if self.views.len() >= MAX_VIEWS {
             return Err(TooManyViews);
         }
@@ -85,6 +93,7 @@ impl Views {
             ViewSpec::Lists => Kind::Lists {
                 cursor: since.unwrap_or(0),
                 reset: since.is_none(),
+                began: since.unwrap_or(now),
             },
             ViewSpec::Object { id } => Kind::Object {
                 id,
@@ -136,7 +145,7 @@ impl Views {
         for view in self.views.iter_mut().filter(|view| !view.held) {
             let compress = view.compress;
             match &mut view.kind {
-                Kind::Lists { cursor, reset } => {
+                Kind::Lists { cursor, reset, began } => {
                     if *cursor < upto || *reset {
                         let audience = Audience::Lists {
                             view: view.number,
@@ -144,6 +153,12 @@ impl Views {
                             reset: *reset,
                         };
                         let chunk = feed.chunk_for(eye, audience, *cursor, upto);
+                        // Looked at after the chunk was made: what it left out may have been forgotten meanwhile.
+                        if eye.has_forgotten((*cursor).max(*began)) {
+                            (*cursor, *reset, *began) = (0, true, inventory.revision());
+                            more = true;
+                            continue;
+                        }
                         frames.extend(chunk.frames.iter().cloned());
                         *cursor = chunk.to;
                         *reset = false;

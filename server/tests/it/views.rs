@@ -3,6 +3,7 @@
 use crate::support::*;
 use app::rpc::view::ViewUpdate;
 use serde_json::{Value, json};
+use server::limits::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use xapi_sim::{PoolConfig, SimPool};
 
@@ -72,7 +73,11 @@ fn listed(objects: &BTreeMap<String, Value>) -> BTreeSet<String> {
 }
 
 async fn stage() -> (TestServer, SimPool, Client) {
-    let server = TestServer::start().await;
+    stage_with(Limits::default()).await
+}
+
+async fn stage_with(limits: Limits) -> (TestServer, SimPool, Client) {
+    let server = TestServer::start_with(limits).await;
     let pool = pool_with(PoolConfig {
         vms: 300,
         ..PoolConfig::default()
@@ -336,4 +341,106 @@ async fn views_have_bounds_and_their_params_are_checked() {
     }
     assert!(opened >= 3);
     server.stop().await;
+}
+
+/// A server that remembers few removals.
+async fn forgetful_stage() -> (TestServer, SimPool, Client) {
+    let (server, pool, mut admin) = stage_with(Limits {
+        removals: 10,
+        ..Limits::default()
+    })
+    .await;
+    admin.follow().await;
+    (server, pool, admin)
+}
+
+/// What is to be told is more than the sockets of clients take that do not read.
+async fn more_than_sockets_take(pool: &SimPool, admin: &mut Client) {
+    let long = "x".repeat(400 << 10);
+    let halted = guests(pool, "Halted");
+    pool.write(|db| {
+        for (vm, _) in &halted {
+            db.set("VM", vm, "name_label", &*long);
+        }
+    });
+    admin
+        .until("the names are known", |objects| {
+            let renamed = objects.values().filter(|object| object["name_label"] == *long);
+            renamed.count() == halted.len()
+        })
+        .await;
+}
+
+async fn more_goes_than_is_remembered(pool: &SimPool, admin: &mut Client) {
+    for vms in guests(pool, "Halted").chunks(5).take(4) {
+        pool.write(|db| {
+            for (vm, _) in vms {
+                db.destroy("VM", vm);
+            }
+        });
+        let known = pool.read(ids_of);
+        admin
+            .until("they are gone", |objects| ids(objects) == known)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn who_reads_too_late_is_sent_away_and_comes_back_to_everything() {
+    let (server, pool, mut admin) = forgetful_stage().await;
+    let mut all = server.admin().await;
+    all.follow().await;
+    let mut of_a_user = server.plain_user().await;
+    let user = of_a_user.ok("session.getUser", json!({})).await["id"].clone();
+    let entry = json!({ "subject": user, "object": pool.read(uuid_of_pool), "action": "viewer" });
+    admin.ok("acl.add", entry).await;
+    of_a_user
+        .until("it sees the pool", |objects| objects.len() > 300)
+        .await;
+    more_than_sockets_take(&pool, &mut admin).await;
+    more_goes_than_is_remembered(&pool, &mut admin).await;
+    for mut client in [all, of_a_user] {
+        let code = loop {
+            match client.next().await {
+                Incoming::Text(_) | Incoming::Binary(_) => {}
+                Incoming::Closed(code) => break code,
+            }
+        };
+        assert_eq!(code, 1001, "going away, with a reason");
+    }
+    let mut again = server.admin().await;
+    assert_eq!(ids(&again.all_objects().await), pool.read(ids_of));
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn lists_that_are_read_too_late_begin_anew() {
+    let (server, pool, mut admin) = forgetful_stage().await;
+    let view = json!({ "view": { "scope": "lists" } });
+    let mut complete = server.admin().await;
+    subscribe(&mut complete, view.clone()).await;
+    let known = listed(&admin.all_objects().await).len();
+    let mut shown = Lists::default();
+    shown
+        .until(&mut complete, |lists| lists.rows.len() == known)
+        .await;
+    more_than_sockets_take(&pool, &mut admin).await;
+    // This one is in the middle of its first snapshot when it stalls.
+    let mut beginning = server.admin().await;
+    subscribe(&mut beginning, view).await;
+    more_goes_than_is_remembered(&pool, &mut admin).await;
+
+    let expected = listed(&admin.all_objects().await);
+    for (mut client, mut lists) in [(complete, shown), (beginning, Lists::default())] {
+        let mut anew = false;
+        while !(lists.complete && lists.rows.keys().cloned().collect::<BTreeSet<_>>() == expected) {
+            let update = client.view().await;
+            anew |= update["reset"] == true && !lists.rows.is_empty();
+            lists.apply(&update);
+        }
+        assert!(anew, "it was told to forget what it had");
+    }
+    server.stop().await;
+    pool.stop().await;
 }

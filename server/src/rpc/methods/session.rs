@@ -82,14 +82,17 @@ async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
 
 fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
     let user = call.public_user(&signed_in.user_id)?;
+    let (access, inventory) = (&call.app.access, &call.app.inventory);
+    // Signed in before it is watched for: what somebody sees who is not there is forgotten.
+    call.connection.sign_in(signed_in, inventory.revision());
     if let Some(record) = call.app.accounts.user(&user.id) {
-        // Before the revision is read: what changes from here on is to be told.
-        call.app.access.watch(&Caller {
+        access.watch(&Caller {
             id: user.id.clone(),
             record,
         });
+        // What changes from here on is to be told.
+        call.connection.begin_at(inventory.revision());
     }
-    call.connection.sign_in(signed_in, call.app.inventory.revision());
     Outcome::of(user)
 }
 

@@ -50,10 +50,13 @@ async fn subscribe(call: Call) -> Result<Outcome, Failure> {
     let eye = app.access.eye(call.caller()?);
     let since = params
         .since
-        .filter(|since| since.epoch == app.epoch && eye.remembers(since.revision));
+        .filter(|since| since.epoch == app.epoch && !eye.has_forgotten(since.revision));
     let compress = params.compress && call.connection.takes_binary;
     let since = since.map(|since| since.revision);
-    let opened = call.connection.views().open(params.view, since, compress);
+    let opened = call
+        .connection
+        .views()
+        .open(params.view, since, revision, compress);
     let view =
         opened.map_err(|_| Failure::internal(format!("at most {MAX_VIEWS} views can be open at a time")))?;
     app.feed.open(revision);
