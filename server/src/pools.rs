@@ -34,12 +34,16 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Registered servers that are accepted; each costs a connection and a cache.
 pub const MAX_SERVERS: usize = 200;
+
+/// At the end, links and what they left are waited for so long.
+const STOPPING: Duration = Duration::from_secs(5);
 
 /// What a registration asks for.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +112,11 @@ struct Link {
     source: inventory::store::Source,
     pool: Option<Arc<Pool>>,
     driver: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
+    /// It is steered by one at a time: a driver that has to be waited for holds up nobody but those who want the same link.
+    steering: Arc<tokio::sync::Mutex<()>>,
 }
+
+type Links = BTreeMap<String, Link>;
 
 /// What drivers share.
 struct Shared {
@@ -116,15 +124,13 @@ struct Shared {
     secrets: Secrets,
     inventory: Arc<inventory::Store>,
     pace: Pace,
-    links: Mutex<BTreeMap<String, Link>>,
+    links: Mutex<Links>,
     /// Grows when a row of [`Pools::rows`] changed in more than its age.
     changed: watch::Sender<u64>,
     tracker: TaskTracker,
     next_source: AtomicU32,
     /// One change of the kept registrations at a time, on disk and in memory alike.
     writing: Arc<tokio::sync::Mutex<()>>,
-    /// One change of which drivers there are at a time.
-    steering: tokio::sync::Mutex<()>,
 }
 
 /// The registry of servers.
@@ -134,7 +140,7 @@ pub struct Pools {
 }
 
 impl Shared {
-    fn links(&self) -> MutexGuard<'_, BTreeMap<String, Link>> {
+    fn links(&self) -> MutexGuard<'_, Links> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,17 +163,34 @@ impl Shared {
         id: &str,
         change: impl FnOnce(&mut ServerRecord) + Send + 'static,
     ) -> Result<(), StoreError> {
+        let change = |_: &Links, record: &mut ServerRecord| {
+            change(record);
+            Ok(())
+        };
+        self.try_amend(id, change).await
+    }
+
+    /// As [`Shared::amend`], for a change that may be refused for the sake of the others.
+    async fn try_amend<E: From<StoreError> + Send + 'static>(
+        self: &Arc<Self>,
+        id: &str,
+        change: impl FnOnce(&Links, &mut ServerRecord) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), E> {
         let (shared, id) = (self.clone(), id.to_owned());
         let writing = self.tracker.spawn(async move {
             let _turn = shared.writing.lock().await;
-            let Some(before) = shared.links().get(&id).map(|link| link.record.clone()) else {
-                return Ok(());
+            let record = {
+                let links = shared.links();
+                let Some(link) = links.get(&id) else {
+                    return Ok(());
+                };
+                let mut record = link.record.clone();
+                change(&links, &mut record)?;
+                if record == link.record {
+                    return Ok(());
+                }
+                record
             };
-            let mut record = before.clone();
-            change(&mut record);
-            if record == before {
-                return Ok(());
-            }
             shared.store.put(&id, &record).await?;
             if let Some(link) = shared.links().get_mut(&id) {
                 link.record = record;
@@ -177,7 +200,7 @@ impl Shared {
         });
         writing
             .await
-            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string())))
+            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string()).into()))
     }
 }
 
@@ -199,7 +222,6 @@ impl Pools {
                 tracker: TaskTracker::new(),
                 next_source: AtomicU32::new(1),
                 writing: Arc::default(),
-                steering: tokio::sync::Mutex::default(),
                 store: store.clone(),
             }),
         };
@@ -223,6 +245,7 @@ impl Pools {
                 source,
                 pool: None,
                 driver: None,
+                steering: Arc::default(),
             },
         );
         self.shared.changed.send_modify(|revision| *revision += 1);
@@ -236,8 +259,9 @@ impl Pools {
 
     /// Takes up registrations that came into the store, or changed there, by another way than ours.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        let _steering = self.shared.steering.lock().await;
         for (id, record) in self.shared.store.list::<ServerRecord>().await? {
+            // One that is not there yet is not steered by anybody.
+            let _steering = self.steer(&id).await;
             let before = self.shared.links().get(&id).map(|link| link.record.clone());
             match before {
                 Some(before) if before == record => continue,
@@ -287,7 +311,14 @@ impl Pools {
                 tracing::error!(%error, "a driver did not end well");
             }
         }
+        // Farewells and writes that are under way.
         self.shared.tracker.close();
+        if tokio::time::timeout(STOPPING, self.shared.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some sessions of hosts could not be ended in time");
+        }
     }
 
     /// Wakes when a link changed.
@@ -384,7 +415,7 @@ impl Pools {
     }
 
     pub async fn remove(&self, id: &str) -> Result<(), RegistryError> {
-        let _steering = self.shared.steering.lock().await;
+        let _steering = self.steer(id).await?;
         self.record(id)?;
         self.stop_driver(id).await;
         let _turn = self.shared.writing.lock().await;
@@ -396,7 +427,7 @@ impl Pools {
 
     /// Changes a registration. How to connect can be changed only while disconnected.
     pub async fn set(&self, id: &str, amendment: Amendment) -> Result<(), RegistryError> {
-        let _steering = self.shared.steering.lock().await;
+        let _steering = self.steer(id).await?;
         self.record(id)?;
         let read_only = amendment.read_only;
         let fingerprint = match amendment.fingerprint {
@@ -414,13 +445,6 @@ impl Pools {
         }
         if let Some(host) = &amendment.host {
             xapi::Endpoint::parse_url(host)?;
-            let links = self.shared.links();
-            if let Some((other, _)) = links
-                .iter()
-                .find(|(other, link)| *other != id && link.record.host == *host)
-            {
-                return Err(RegistryError::AlreadyExists { id: other.clone() });
-            }
         }
         let sealed = amendment
             .password
@@ -429,8 +453,16 @@ impl Pools {
             let proxy = proxy.filter(|proxy| !proxy.is_empty());
             proxy.map(|proxy| self.shared.secrets.seal(&proxy))
         });
+        let own_id = id.to_owned();
         self.shared
-            .amend(id, move |record| {
+            .try_amend(id, move |links, record| {
+                if let Some(host) = &amendment.host
+                    && let Some((other, _)) = links
+                        .iter()
+                        .find(|(other, link)| **other != own_id && link.record.host == *host)
+                {
+                    return Err(RegistryError::AlreadyExists { id: other.clone() });
+                }
                 let erase = |value: Option<String>| value.filter(|value| !value.is_empty());
                 if let Some(label) = amendment.label {
                     record.label = erase(label);
@@ -456,6 +488,7 @@ impl Pools {
                 if let Some(fingerprint) = fingerprint {
                     record.fingerprint = erase(fingerprint);
                 }
+                Ok(())
             })
             .await?;
         if let (Some(read_only), Some(pool)) = (read_only, self.pool_of_server(id)) {
@@ -467,7 +500,7 @@ impl Pools {
     /// Enables and connects; answers when the login has succeeded or failed.
     pub async fn enable(&self, id: &str) -> Result<(), RegistryError> {
         let outcome = {
-            let _steering = self.shared.steering.lock().await;
+            let _steering = self.steer(id).await?;
             self.record(id)?;
             self.expect_disconnected(id)?;
             self.stop_driver(id).await;
@@ -481,11 +514,18 @@ impl Pools {
     }
 
     pub async fn disable(&self, id: &str) -> Result<(), RegistryError> {
-        let _steering = self.shared.steering.lock().await;
+        let _steering = self.steer(id).await?;
         self.record(id)?;
         self.shared.amend(id, |record| record.enabled = false).await?;
         self.stop_driver(id).await;
         Ok(())
+    }
+
+    /// Waits until nobody else changes whether and how this link is driven.
+    async fn steer(&self, id: &str) -> Result<tokio::sync::OwnedMutexGuard<()>, RegistryError> {
+        let steering = self.shared.links().get(id).map(|link| link.steering.clone());
+        let steering = steering.ok_or_else(|| RegistryError::NoSuchServer(id.to_owned()))?;
+        Ok(steering.lock_owned().await)
     }
 
     fn record(&self, id: &str) -> Result<ServerRecord, RegistryError> {

@@ -96,6 +96,16 @@ impl Cache {
             .filter_map(|(_, reference, record)| Some((reference, T::from_record(record)?)))
     }
 
+    /// References of all records of a class, readable or not.
+    pub fn references(&self, class: Class) -> impl Iterator<Item = &OpaqueRef> {
+        let of_class = move |entry: &&Entry| match &entry.content {
+            Content::Known(record) => record.class() == class,
+            Content::Unreadable(unreadable) => *unreadable == class,
+            Content::Dangling => false,
+        };
+        self.entries.iter().filter(of_class).map(|entry| &entry.reference)
+    }
+
     /// Rows of a class as XAPI counts them.
     pub fn count(&self, class: Class) -> usize {
         self.counts.get(&class).copied().unwrap_or(0)

@@ -25,6 +25,14 @@ const CALLS_AT_A_TIME: usize = 20;
 /// A short read; long operations give their own.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A machine that acknowledges nothing for twice that long is gone, whatever is asked of it.
+const SILENCE_OF_MACHINE: Duration = Duration::from_secs(5);
+/// A streamed answer that has begun to arrive and then stops for that long does not go on.
+const GAP: Duration = Duration::from_secs(10);
+/// For the whole of a streamed answer.
+const STREAM_LIMIT: Duration = Duration::from_secs(600);
+/// For the farewell; the host ends idle sessions itself, if late.
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A host that takes longer to let us in is not well, or not there; the attempt is repeated.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -126,7 +134,7 @@ impl Endpoint {
 #[error("not an address of a host: expected name, name:port or https://name:port")]
 pub struct InvalidHost;
 
-/// A client of one host. Cheap to share; all methods take `&self`.
+/// A client of one host, shared by all who call it.
 pub struct Client {
     endpoint: Endpoint,
     http: reqwest::Client,
@@ -141,7 +149,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(endpoint: Endpoint) -> Result<Self, CallError> {
+    pub fn new(endpoint: Endpoint) -> Result<Arc<Self>, CallError> {
         let seen = Seen::default();
         let unusable = |reason: String| CallError::Transport { reason, sent: false };
         let tls = tls::client_config(endpoint.trust.clone(), seen.clone())
@@ -149,14 +157,17 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(15))
+            .tcp_keepalive(SILENCE_OF_MACHINE)
+            .tcp_keepalive_interval(SILENCE_OF_MACHINE / 4)
+            .tcp_keepalive_retries(4)
+            .tcp_user_timeout(SILENCE_OF_MACHINE * 2)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
         if let Some(proxy) = &endpoint.proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| unusable(chain(&error)))?);
         }
         let http = builder.build().map_err(|error| unusable(chain(&error)))?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             endpoint,
             http,
             protocol: AtomicU8::new(0),
@@ -165,7 +176,7 @@ impl Client {
             login: Mutex::new(()),
             calls: Semaphore::new(CALLS_AT_A_TIME),
             seen,
-        })
+        }))
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -192,13 +203,42 @@ impl Client {
             .ok_or_else(|| CallError::Protocol("the host showed no certificate".to_owned()))
     }
 
-    /// Opens a session; a second caller waits for the first one's.
-    pub async fn login(&self) -> Result<(), CallError> {
-        let _turn = self.login.lock().await;
-        self.open_session().await
+    /// Opens a session.
+    pub async fn login(self: &Arc<Self>) -> Result<(), CallError> {
+        self.open_session(None).await.map(drop)
     }
 
-    async fn open_session(&self) -> Result<(), CallError> {
+    /// The session that came after `dead`: one new login for all callers that met the same dead session. A login
+    /// that was begun is seen to its end, even if who wanted it goes away: nobody else knows the session that it opens.
+    async fn open_session(self: &Arc<Self>, dead: Option<Arc<String>>) -> Result<Arc<String>, CallError> {
+        let this = self.clone();
+        let opening = tokio::spawn(async move {
+            let _turn = this.login.lock().await;
+            if this.is_closed() {
+                return Err(CallError::NoSession);
+            }
+            let current = this.session.load_full();
+            if let Some(current) = current.filter(|current| dead.as_ref() != Some(current)) {
+                return Ok(current);
+            }
+            let session = Arc::new(this.request_session().await?);
+            this.session.store(Some(session.clone()));
+            if this.is_closed() {
+                // It came too late for the farewell.
+                this.end_session().await;
+                return Err(CallError::NoSession);
+            }
+            Ok(session)
+        });
+        let opened = opening.await;
+        opened.unwrap_or_else(|error| {
+            Err(CallError::Protocol(format!(
+                "the login did not end well: {error}"
+            )))
+        })
+    }
+
+    async fn request_session(&self) -> Result<String, CallError> {
         let params = [
             json!(self.endpoint.user),
             json!(self.endpoint.password),
@@ -216,17 +256,25 @@ impl Client {
             }
             other => other?,
         };
-        let session: String = answer.parse()?;
-        self.session.store(Some(Arc::new(session)));
-        Ok(())
+        answer.parse()
     }
 
-    /// Ends the session for good, as well as that can be done in a few seconds.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Ends the session for good, also one that is being opened, as well as that can be done in a few seconds.
     pub async fn logout(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        // A login under way that takes longer finds out by itself that nobody wants it any more.
+        let _turn = tokio::time::timeout(LOGOUT_TIMEOUT, self.login.lock()).await;
+        self.end_session().await;
+    }
+
+    async fn end_session(&self) {
         if let Some(session) = self.session.swap(None) {
             let farewell = self
-                .send("session.logout", &[json!(*session)], Duration::from_secs(3))
+                .send("session.logout", &[json!(*session)], LOGOUT_TIMEOUT)
                 .await;
             if let Err(error) = farewell {
                 tracing::debug!(host = %self.endpoint.url, %error, "the session could not be ended");
@@ -235,13 +283,13 @@ impl Client {
     }
 
     /// Calls `method` with the session prepended to `params`.
-    pub async fn call(&self, method: &str, params: &[Value]) -> Result<Answer, CallError> {
+    pub async fn call(self: &Arc<Self>, method: &str, params: &[Value]) -> Result<Answer, CallError> {
         self.call_within(method, params, CALL_TIMEOUT).await
     }
 
     /// As [`Client::call`], with a time limit of its own. At most [`CALLS_AT_A_TIME`] run.
     pub async fn call_within(
-        &self,
+        self: &Arc<Self>,
         method: &str,
         params: &[Value],
         limit: Duration,
@@ -253,7 +301,7 @@ impl Client {
 
     /// As [`Client::call_within`], outside of the queue: for the event poll, which always has one running.
     pub async fn call_unqueued(
-        &self,
+        self: &Arc<Self>,
         method: &str,
         params: &[Value],
         limit: Duration,
@@ -261,7 +309,7 @@ impl Client {
         let session = self.session.load_full().ok_or(CallError::NoSession)?;
         match self.send(method, &with_session(&session, params), limit).await {
             Err(error) if error.is_fault("SESSION_INVALID") => {
-                let session = self.renew_session(&session).await?;
+                let session = self.open_session(Some(session)).await?;
                 self.send(method, &with_session(&session, params), limit).await
             }
             other => other,
@@ -269,9 +317,10 @@ impl Client {
     }
 
     /// As [`Client::call_unqueued`], for an answer too large to hold: it is read while it arrives, on a
-    /// thread of its own. Only where the host [speaks JSON](Client::speaks_json).
+    /// thread of its own. The limit is for its beginning: it may take long, as long as it goes on.
+    /// Only where the host [speaks JSON](Client::speaks_json).
     pub async fn call_streamed<R: BodyReader>(
-        &self,
+        self: &Arc<Self>,
         method: &str,
         params: &[Value],
         limit: Duration,
@@ -279,13 +328,13 @@ impl Client {
         let session = self.session.load_full().ok_or(CallError::NoSession)?;
         let send = async |session: &str| {
             let params = with_session(session, params);
-            tokio::time::timeout(limit, self.exchange_streamed(method, &params))
+            tokio::time::timeout(STREAM_LIMIT, self.exchange_streamed(method, &params, limit))
                 .await
-                .unwrap_or(Err(CallError::Timeout(limit)))
+                .unwrap_or(Err(CallError::Timeout(STREAM_LIMIT)))
         };
         match send(&session).await {
             Err(error) if error.is_fault("SESSION_INVALID") => {
-                let session = self.renew_session(&session).await?;
+                let session = self.open_session(Some(session)).await?;
                 send(&session).await
             }
             other => other,
@@ -295,24 +344,6 @@ impl Client {
     /// Whether the last login found a host with JSON-RPC.
     pub fn speaks_json(&self) -> bool {
         self.protocol.load(Ordering::Relaxed) == 1
-    }
-
-    /// One new login for all callers that met the same dead session.
-    async fn renew_session(&self, dead: &Arc<String>) -> Result<Arc<String>, CallError> {
-        let _turn = self.login.lock().await;
-        let current = self.session.load_full();
-        if let Some(current) = current.filter(|current| current != dead) {
-            return Ok(current);
-        }
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(CallError::NoSession);
-        }
-        self.open_session().await?;
-        if self.closed.load(Ordering::SeqCst) {
-            // It came too late for the farewell.
-            Box::pin(self.logout()).await;
-        }
-        self.session.load_full().ok_or(CallError::NoSession)
     }
 
     /// Sends one request; the first one finds out which protocol the host speaks.
@@ -370,8 +401,12 @@ impl Client {
         &self,
         method: &str,
         params: &[Value],
+        limit: Duration,
     ) -> Result<(R, Answer), CallError> {
-        let mut response = self.post(Protocol::JsonRpc, method, params).await?;
+        let beginning = self.post(Protocol::JsonRpc, method, params);
+        let mut response = tokio::time::timeout(limit, beginning)
+            .await
+            .unwrap_or(Err(CallError::Timeout(limit)))?;
         let status = response.status();
         if !status.is_success() || !declares_json(&response) {
             let reason = format!("HTTP status {} and no JSON", status.as_u16());
@@ -387,11 +422,12 @@ impl Client {
             Ok::<_, CallError>((reader, rest))
         });
         let mut length = 0;
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.transport_error(&error))?
-        {
+        loop {
+            let next = tokio::time::timeout(GAP, response.chunk()).await;
+            let next = next.map_err(|_| CallError::Timeout(GAP))?;
+            let Some(chunk) = next.map_err(|error| self.transport_error(&error))? else {
+                break;
+            };
             length += chunk.len();
             if length > MAX_ANSWER {
                 return Err(too_large());

@@ -6,7 +6,9 @@
 //!     +---- a doubt that a second poll confirmed, an unusable token, a new connection
 //! ```
 //! A doubt is a difference between XAPI's own row counts and ours: deletions beyond the bounded history of
-//! a pool are lost without a word, and this is how they are found out.
+//! a pool are lost without a word, and this is how they are found out. Messages are not counted: see [`messages`].
+
+mod messages;
 
 use crate::{
     cache::Cache,
@@ -14,10 +16,12 @@ use crate::{
     error::CallError,
     events::{EventReader, Tail},
     records::Class,
+    reference::OpaqueRef,
 };
+use messages::Messages;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use crate::events::{Event, Operation};
 
@@ -28,8 +32,10 @@ pub const POLL: Duration = Duration::from_secs(5);
 const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
 /// The client waits this much longer than the server.
 const GRACE: Duration = Duration::from_secs(10);
-/// Time limit of the first listing.
-const LISTING: Duration = Duration::from_secs(120);
+/// How long a listing may let itself be waited for, at first and at most. A large pool thinks for a while before it
+/// answers; one that is frozen never does. Who was too impatient waits twice as long the next time.
+const PATIENCE: Duration = Duration::from_secs(15);
+const MOST_PATIENCE: Duration = Duration::from_secs(240);
 /// Answers above this size are parsed off the asynchronous threads.
 const LARGE: usize = 256 << 10;
 
@@ -63,6 +69,8 @@ pub struct Watch {
     /// show. Only what deviates from these is a doubt.
     tolerated: FxHashMap<Class, i64>,
     listed: bool,
+    patience: Duration,
+    messages: Messages,
 }
 
 impl Watch {
@@ -73,13 +81,24 @@ impl Watch {
             state: State::default(),
             tolerated: FxHashMap::default(),
             listed: false,
+            patience: PATIENCE,
+            messages: Messages::default(),
         }
     }
 
+    /// On a new connection: what was known of the pool's history is not to be relied on.
+    pub fn reconnected(&mut self) {
+        let Self { poll, patience, .. } = *self;
+        *self = Self {
+            patience,
+            ..Self::new(poll)
+        };
+    }
+
     /// Waits for news. An error leaves the state as it was: the next call asks for the same.
-    pub async fn poll(&mut self, client: &Client) -> Result<Batch, CallError> {
+    pub async fn poll(&mut self, client: &Arc<Client>) -> Result<Batch, CallError> {
         let (token, wait, limit) = match &self.state {
-            State::Unknown => ("", Duration::ZERO, LISTING),
+            State::Unknown => ("", Duration::ZERO, self.patience),
             State::Following {
                 token,
                 doubted: false,
@@ -102,6 +121,10 @@ impl Watch {
                 self.restart();
                 return Err(error);
             }
+            Err(error @ CallError::Timeout(_)) if full => {
+                self.patience = (self.patience * 2).min(MOST_PATIENCE);
+                return Err(error);
+            }
             other => other?,
         };
         let doubted = matches!(self.state, State::Following { doubted: true, .. });
@@ -110,6 +133,9 @@ impl Watch {
             doubted,
         };
         self.listed = full;
+        if full {
+            self.messages.listed();
+        }
         Ok(Batch {
             full,
             events,
@@ -117,10 +143,33 @@ impl Watch {
         })
     }
 
+    /// Whether [`Watch::compare_messages`] is due, with so many of them.
+    pub fn compares_messages(&self, count: usize) -> bool {
+        self.messages.is_due(count, self.poll)
+    }
+
+    /// Which of these messages are gone without a word, as a batch to be applied.
+    pub async fn compare_messages(
+        &mut self,
+        client: &Arc<Client>,
+        known: Vec<OpaqueRef>,
+    ) -> Result<Batch, CallError> {
+        let gone = self.messages.gone(client, known).await?;
+        let deletions = gone.into_iter().map(|reference| Event {
+            class: Class::Message,
+            reference,
+            operation: Operation::Delete,
+        });
+        Ok(Batch::new(false, deletions.collect()))
+    }
+
     /// Compares counts after a batch was applied; a confirmed doubt makes the next poll a full listing.
     /// Returns the classes in doubt.
     pub fn check(&mut self, counts: &Counts, cache: &Cache) -> Vec<Class> {
         let mut differing = Vec::new();
+        if counts.0.is_empty() {
+            return differing;
+        }
         for (&class, &counted) in &counts.0 {
             let difference = counted - cache.count(class) as i64;
             if self.listed {
@@ -167,7 +216,7 @@ impl Batch {
 
 /// Everything there is; read while it arrives where the host speaks JSON.
 async fn listing(
-    client: &Client,
+    client: &Arc<Client>,
     params: &[Value],
     limit: Duration,
 ) -> Result<(Vec<Event>, Tail), CallError> {
@@ -180,7 +229,11 @@ async fn listing(
     Ok((reader.events, Tail::read(&answer)?))
 }
 
-async fn events(client: &Client, params: &[Value], limit: Duration) -> Result<(Vec<Event>, Tail), CallError> {
+async fn events(
+    client: &Arc<Client>,
+    params: &[Value],
+    limit: Duration,
+) -> Result<(Vec<Event>, Tail), CallError> {
     let answer = client.call_unqueued("event.from", params, limit).await?;
     let large = answer.len() > LARGE;
     let read = move || EventReader::of_result(answer.json());

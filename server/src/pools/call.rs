@@ -5,7 +5,10 @@
 //! not done, is asked again while the link is renewed; of anything else the outcome is unknown, and that is what
 //! is said, with the task to look at.
 
-use super::{line::Line, records::Records};
+use super::{
+    line::{self, Line},
+    records::Records,
+};
 use serde_json::{Value, json};
 use std::{
     collections::HashSet,
@@ -230,16 +233,30 @@ async fn call(
     method: &str,
     params: &[Value],
 ) -> Result<Answer, CallError> {
-    let until = Instant::now() + RENEWAL;
+    let mut until = Instant::now() + RENEWAL;
+    let mut failed = false;
     check_writable(read_only, method)?;
     loop {
         let client = line.client(until).await?;
         // It may have been forbidden while the link was away.
         check_writable(read_only, method)?;
-        let error = match client.call(method, params).await {
+        let answer = if only_reads(method) {
+            tokio::select! {
+                answer = client.call(method, params) => answer,
+                // Nothing is lost by asking again on the next one, which may answer sooner.
+                () = line.given_up(&client) => Err(line::down()),
+            }
+        } else {
+            client.call(method, params).await
+        };
+        let error = match answer {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
+        // The time counts from when something went wrong: an answer may take long.
+        if !std::mem::replace(&mut failed, true) {
+            until = Instant::now() + RENEWAL;
+        }
         let again = match fate(&error) {
             Fate::Settled => false,
             Fate::NotDone => true,

@@ -1,86 +1,147 @@
 //! Logging in to the master of a pool, whichever of its hosts that is now.
 //!
 //! The host that led the pool last comes first, then the registered one: each is the master, or names the one
-//! that it follows. When they say nothing, the other hosts of the pool are asked, as they were known when the
-//! pool was heard last.
+//! that it follows. When they say nothing, the other hosts of the pool are asked, all at once, as they were known
+//! when the pool was heard last. Who lets us wait is not waited for before the next ones are asked.
 
 use super::{LinkError, Shared, fingerprint::FIRST_USE};
 use crate::persist::records::ServerRecord;
-use std::{collections::BTreeMap, sync::Arc};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{runtime::Handle, time::Instant};
+use tokio_util::task::TaskTracker;
 use xapi::{Client, Endpoint, tls::Trust};
 
 const ORIGINATOR: &str = "xen-orchestra";
+/// A host that says nothing for so long may be dead: the next ones are asked as well.
+const HEDGE: Duration = Duration::from_secs(2);
 
 /// A client that has logged in. `led` is the URL of the host that was the master last.
-pub(super) async fn connect(shared: &Arc<Shared>, id: &str, led: Option<&str>) -> Result<Client, LinkError> {
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    id: &str,
+    led: Option<&str>,
+) -> Result<Arc<Client>, LinkError> {
     let record = shared
         .links()
         .get(id)
         .map(|link| link.record.clone())
         .ok_or(LinkError::Stopped)?;
     let members = record.pool_members_fingerprints.clone().unwrap_or_default();
-    let mut search = Search {
+    let search = Search {
+        shared,
         registered: endpoint(shared, id, record).await?,
         members: &members,
-        failed: BTreeMap::new(),
+        asked: Mutex::default(),
     };
     let registered = search.registered.url.clone();
-    if let Some(led) = led.filter(|led| *led != registered) {
-        match search.log_in(led.to_owned()).await {
-            Ok(client) => return Ok(client),
-            Err(error) => tracing::debug!(server = %id, %led, %error, "the last master leads no more"),
+    let others = members
+        .keys()
+        .filter_map(|address| Endpoint::on_host(&registered, address));
+    let led = led.filter(|led| *led != registered).map(str::to_owned);
+    let mut stages = [
+        led.into_iter().collect(),
+        vec![registered.clone()],
+        others.collect(),
+    ]
+    .into_iter()
+    .filter(|stage: &Vec<String>| !stage.is_empty());
+    let mut running = FuturesUnordered::new();
+    let mut failed = BTreeMap::new();
+    let hedge = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(hedge);
+    let mut more = true;
+    loop {
+        tokio::select! {
+            Some((url, result)) = running.next(), if !running.is_empty() => match result {
+                Ok(client) => return Ok(client),
+                Err(Failed::With(error)) => {
+                    tracing::debug!(server = %id, %url, %error, "no help from this host");
+                    // What the registered host says of ourselves counts, whatever others would say.
+                    if url == registered && !matches!(error, LinkError::Unreachable(_) | LinkError::Fault(_)) {
+                        return Err(error);
+                    }
+                    failed.insert(url, error);
+                }
+                Err(Failed::AskedAlready) => {}
+            },
+            () = &mut hedge, if more => {
+                match stages.next() {
+                    Some(urls) => running.extend(urls.into_iter().map(|url| async {
+                        let result = search.log_in(&url).await;
+                        (url, result)
+                    })),
+                    None => more = false,
+                }
+                hedge.as_mut().reset(Instant::now() + HEDGE);
+                continue;
+            }
+            else => break,
+        }
+        if running.is_empty() && more {
+            hedge.as_mut().reset(Instant::now());
         }
     }
-    let error = match search.log_in(registered).await {
-        Err(error @ (LinkError::Unreachable(_) | LinkError::Fault(_))) => error,
-        other => return other,
-    };
-    for address in members.keys() {
-        let Some(url) = Endpoint::on_host(&search.registered.url, address) else {
-            continue;
-        };
-        match search.log_in(url).await {
-            Ok(client) => return Ok(client),
-            Err(error) => tracing::debug!(server = %id, %address, %error, "no help from another host"),
-        }
-    }
-    Err(error)
+    let first = failed.remove(&registered).or_else(|| failed.into_values().next());
+    Err(first.unwrap_or_else(|| LinkError::Unreachable("no host of the pool answers".to_owned())))
 }
 
 struct Search<'a> {
+    shared: &'a Shared,
     registered: Endpoint,
     /// Hosts of the pool, with the fingerprints of their certificates as the pool itself told them.
     members: &'a BTreeMap<String, String>,
-    /// Hosts that were asked in vain.
-    failed: BTreeMap<String, LinkError>,
+    /// Hosts that were asked, with how that ended.
+    asked: Mutex<BTreeMap<String, Option<LinkError>>>,
+}
+
+/// Why a host was of no help.
+enum Failed {
+    With(LinkError),
+    /// Somebody else is told what it says.
+    AskedAlready,
 }
 
 impl Search<'_> {
     /// Logs in to this host, or to the master that it names.
-    async fn log_in(&mut self, mut url: String) -> Result<Client, LinkError> {
+    async fn log_in(&self, url: &str) -> Result<Arc<Client>, Failed> {
+        let mut url = url.to_owned();
         // A supporter names its master; a second answer of that kind is a pool in trouble.
         for _ in 0..2 {
-            if let Some(error) = self.failed.get(&url) {
-                return Err(error.clone());
+            match self.asked().entry(url.clone()) {
+                Entry::Vacant(place) => drop(place.insert(None)),
+                Entry::Occupied(place) => {
+                    let error = place.get().clone();
+                    return Err(error.map_or(Failed::AskedAlready, Failed::With));
+                }
             }
             let error = match self.ask(&url).await {
                 Ok(client) => return Ok(client),
                 Err(error) => error,
             };
-            self.failed.insert(url.clone(), error.clone());
+            self.asked().insert(url.clone(), Some(error.clone()));
             match error {
                 LinkError::Fault(fault) if fault.is("HOST_IS_SLAVE") => {
-                    url = Endpoint::on_host(&url, fault.param(0)).ok_or(LinkError::Fault(fault))?;
+                    let master = Endpoint::on_host(&url, fault.param(0));
+                    url = master.ok_or(Failed::With(LinkError::Fault(fault)))?;
                 }
-                error => return Err(error),
+                error => return Err(Failed::With(error)),
             }
         }
-        Err(LinkError::Unreachable(
+        Err(Failed::With(LinkError::Unreachable(
             "the host and its master each say that the other is the master".to_owned(),
-        ))
+        )))
     }
 
-    async fn ask(&self, url: &str) -> Result<Client, LinkError> {
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<String, Option<LinkError>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask(&self, url: &str) -> Result<Arc<Client>, LinkError> {
         let trust = self.trust(url).ok_or_else(|| LinkError::Untrusted {
             reason: format!(
                 "this is not the master, and the certificate of {url} is not known: register that host"
@@ -93,8 +154,15 @@ impl Search<'_> {
             ..self.registered.clone()
         };
         let client = Client::new(endpoint).map_err(LinkError::from_call)?;
+        let mut unwanted = Unwanted {
+            client: Some(client.clone()),
+            tracker: self.shared.tracker.clone(),
+        };
         match client.login().await.map_err(LinkError::from_call) {
-            Ok(()) => Ok(client),
+            Ok(()) => {
+                unwanted.client = None;
+                Ok(client)
+            }
             // People look at the host that they registered: they must be told that it is another one.
             Err(LinkError::Untrusted { reason, fingerprint }) if url != self.registered.url => {
                 Err(LinkError::Untrusted {
@@ -118,6 +186,22 @@ impl Search<'_> {
             .find(|(address, _)| Endpoint::on_host(&registered.url, address).as_deref() == Some(url));
         let (_, fingerprint) = known.filter(|(_, fingerprint)| !fingerprint.is_empty())?;
         Some(Trust::Pinned(fingerprint.clone()))
+    }
+}
+
+/// A client whose login nobody waits for any more: the session that it may have by then is ended.
+struct Unwanted {
+    client: Option<Arc<Client>>,
+    tracker: TaskTracker,
+}
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        // Without a runtime the program ends, and the session with its host's patience.
+        if let (Some(client), Ok(runtime)) = (self.client.take(), Handle::try_current()) {
+            self.tracker
+                .spawn_on(async move { client.logout().await }, &runtime);
+        }
     }
 }
 

@@ -3,24 +3,34 @@
 //! ```text
 //!  Connecting --login, first listing--> Following --poll fails--> Waiting --time--> Connecting
 //!      |                                                            ^
-//!      +--- refused for good (credentials, twice the same pool) --> Stopped
+//!      +--- refused for good (credentials) --> Stopped
 //! ```
+//! A pool that another link follows is waited for: the two may have changed places.
 //! The pool's records and dependencies outlive a broken link: a new listing is compared with them, and only
 //! what really changed is published. Objects of a pool that stays silent are withdrawn.
 
-use super::{LinkError, Shared, backoff::Backoff, call::Pool, connect::connect, records::Records};
+use super::{Link, LinkError, Shared, backoff::Backoff, call::Pool, connect::connect, records::Records};
 use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
 use app::model::light::LinkStatus;
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use xapi::{Client, watch::Watch};
+use xapi::{
+    Client,
+    client::CALL_TIMEOUT,
+    watch::{Batch, Watch},
+};
 
 /// "Last heard" is told to watchers at most this often; the value itself is always current.
 const HEARD_EVERY_MS: i64 = 5_000;
+/// A pool that another link follows is asked for again that often, and at once when that link lets it go.
+const RELEASE: Duration = Duration::from_secs(30);
 
 struct Driver {
     shared: Arc<Shared>,
@@ -59,8 +69,9 @@ pub(super) async fn run(
         id,
     };
     let mut backoff = Backoff::new(driver.shared.pace.longest_wait);
+    let mut watch = Watch::new(driver.shared.pace.poll);
     while !cancel.is_cancelled() {
-        let error = driver.connect_and_follow(&mut backoff).await;
+        let error = driver.connect_and_follow(&mut watch, &mut backoff).await;
         if let Some(outcome) = driver.outcome.take() {
             // Nobody listens when the server was added in the background.
             drop(outcome.send(Err(error.clone())));
@@ -68,7 +79,14 @@ pub(super) async fn run(
         if cancel.is_cancelled() {
             break;
         }
-        let wait = (!error.is_final()).then(|| backoff.next());
+        let held = match &error {
+            LinkError::PoolAlreadyConnected { pool_id } => Some(pool_id.clone()),
+            _ => None,
+        };
+        let wait = match &held {
+            Some(_) => Some(RELEASE),
+            None => (!error.is_final()).then(|| backoff.next()),
+        };
         tracing::warn!(server = %driver.id, %error, retry_in_ms = wait.map(|wait| wait.as_millis() as u64), "no link to the pool");
         driver.shared.set_state(&driver.id, |state| {
             state.status = LinkStatus::Disconnected;
@@ -76,7 +94,7 @@ pub(super) async fn run(
             state.next_attempt = wait.map(|wait| now_ms().saturating_add(wait.as_millis() as i64));
         });
         match wait {
-            Some(wait) => driver.wait(wait).await,
+            Some(wait) => driver.wait(wait, held.as_deref()).await,
             None => {
                 driver.withdraw();
                 return;
@@ -87,11 +105,26 @@ pub(super) async fn run(
 }
 
 impl Driver {
-    /// Waits for the next attempt.
-    async fn wait(&mut self, wait: Duration) {
-        let cancel = self.cancel.clone();
+    /// Waits for the next attempt; not longer than another link holds the pool that this one leads to.
+    async fn wait(&mut self, wait: Duration, held: Option<&str>) {
+        let (cancel, shared, id) = (self.cancel.clone(), self.shared.clone(), self.id.clone());
+        let released = async {
+            let mut changes = shared.changed.subscribe();
+            match held {
+                // It is never closed while somebody waits.
+                Some(pool_id) => {
+                    drop(
+                        changes
+                            .wait_for(|_| !is_taken(&shared.links(), &id, pool_id))
+                            .await,
+                    );
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = cancel.cancelled() => {}
+            () = released => {}
             () = self.meanwhile_withdraw(tokio::time::sleep(wait)) => {}
         }
     }
@@ -130,7 +163,7 @@ impl Driver {
     }
 
     /// Connects and follows the pool; returns why that ended.
-    async fn connect_and_follow(&mut self, backoff: &mut Backoff) -> LinkError {
+    async fn connect_and_follow(&mut self, watch: &mut Watch, backoff: &mut Backoff) -> LinkError {
         self.shared.set_state(&self.id, |state| {
             state.status = LinkStatus::Connecting;
             state.next_attempt = None;
@@ -142,7 +175,7 @@ impl Driver {
             connected = self.meanwhile_withdraw(connect(&shared, &id, led.as_deref())) => connected,
         };
         let client = match connected {
-            Ok(client) => Arc::new(client),
+            Ok(client) => client,
             Err(error) => return error,
         };
         self.led = Some(client.endpoint().url.clone());
@@ -151,82 +184,105 @@ impl Driver {
         }
         let error = tokio::select! {
             () = cancel.cancelled() => LinkError::Stopped,
-            error = self.follow(&client, backoff) => error,
+            followed = self.follow(&client, watch, backoff) => {
+                let Err(error) = followed;
+                error
+            }
         };
         self.pool.set_client(None);
         client.logout().await;
         error
     }
 
-    async fn follow(&mut self, client: &Arc<Client>, backoff: &mut Backoff) -> LinkError {
-        let mut watch = Watch::new(self.shared.pace.poll);
+    /// Keeps the inventory equal to the pool until that fails.
+    async fn follow(
+        &mut self,
+        client: &Arc<Client>,
+        watch: &mut Watch,
+        backoff: &mut Backoff,
+    ) -> Result<Infallible, LinkError> {
+        // A listing is expensive, for the pool too: not for one that is followed through another link.
+        if let Some(pool_id) = pool_of(client).await?
+            && is_taken(&self.shared.links(), &self.id, &pool_id)
+        {
+            self.withdraw();
+            return Err(LinkError::PoolAlreadyConnected { pool_id });
+        }
+        watch.reconnected();
         let mut listing = true;
         loop {
-            let polled = if std::mem::take(&mut listing) {
+            let batch = if std::mem::take(&mut listing) {
                 self.meanwhile_withdraw(watch.poll(client)).await
             } else {
                 // What comes after a withdrawal must be everything, not what changed.
                 tokio::select! {
                     polled = watch.poll(client) => polled,
-                    () = self.silence() => return LinkError::Unreachable("the pool says nothing".to_owned()),
+                    () = self.silence() => return Err(LinkError::Unreachable("the pool says nothing".to_owned())),
                 }
             };
-            let mut batch = match polled {
-                Ok(batch) => batch,
-                Err(error) => return LinkError::from_call(error),
-            };
-            self.heard = Some(Instant::now());
-            let counts = batch.take_counts();
-            let records = self.records.clone();
-            let (full, large) = (batch.full, batch.events.len() > 2_000);
-            let work = move || records.apply(batch, essence_changed);
-            // A first listing takes a good part of a second: off the threads that answer people.
-            let applied = if large {
-                tokio::task::spawn_blocking(work).await
-            } else {
-                Ok(work())
-            };
-            let applied = match applied {
-                Ok(applied) => applied,
-                Err(error) => return LinkError::Unreachable(format!("internal error: {error}")),
-            };
-            let differing = watch.check(&counts, &self.records.read().cache);
-            if !differing.is_empty() {
-                tracing::debug!(server = %self.id, ?differing, "counts differ from the pool's");
+            let batch = batch.map_err(LinkError::from_call)?;
+            self.take(batch, client, watch, backoff).await?;
+            if watch.compares_messages(self.records.messages_count()) {
+                let gone = watch.compare_messages(client, self.records.messages()).await;
+                let gone = gone.map_err(LinkError::from_call)?;
+                self.take(gone, client, watch, backoff).await?;
             }
-            if full {
-                let claimed = match &applied.pool_id {
-                    Some(pool_id) => self.claim(pool_id, client),
-                    None => Ok(()),
-                };
-                if let Err(error) = claimed {
-                    // What was published before is another pool's, and what came now is not to be published.
-                    self.withdraw();
-                    return error;
-                }
-                backoff.reset();
-            }
-            let Some(pool_id) = &applied.pool_id else {
-                self.withdraw();
-                return LinkError::Unreachable("the host shows no pool".to_owned());
-            };
-            self.shared.inventory.apply(self.source, pool_id, applied.update);
-            self.records.announce();
-            if applied.pool_changed {
-                self.note_pool(pool_id).await;
-            }
-            self.note_heard(pool_id);
         }
+    }
+
+    /// Applies and publishes what was heard of the pool.
+    async fn take(
+        &mut self,
+        mut batch: Batch,
+        client: &Arc<Client>,
+        watch: &mut Watch,
+        backoff: &mut Backoff,
+    ) -> Result<(), LinkError> {
+        self.heard = Some(Instant::now());
+        let counts = batch.take_counts();
+        let records = self.records.clone();
+        let (full, large) = (batch.full, batch.events.len() > 2_000);
+        let work = move || records.apply(batch, essence_changed);
+        // A first listing takes a good part of a second: off the threads that answer people.
+        let applied = if large {
+            tokio::task::spawn_blocking(work).await
+        } else {
+            Ok(work())
+        };
+        let applied = applied.map_err(|error| LinkError::Unreachable(format!("internal error: {error}")))?;
+        let differing = watch.check(&counts, &self.records.read().cache);
+        if !differing.is_empty() {
+            tracing::debug!(server = %self.id, ?differing, "counts differ from the pool's");
+        }
+        if full {
+            let claimed = match &applied.pool_id {
+                Some(pool_id) => self.claim(pool_id, client),
+                None => Ok(()),
+            };
+            if let Err(error) = claimed {
+                // What was published before is another pool's, and what came now is not to be published.
+                self.withdraw();
+                return Err(error);
+            }
+            backoff.reset();
+        }
+        let Some(pool_id) = &applied.pool_id else {
+            self.withdraw();
+            return Err(LinkError::Unreachable("the host shows no pool".to_owned()));
+        };
+        self.shared.inventory.apply(self.source, pool_id, applied.update);
+        self.records.announce();
+        if applied.pool_changed {
+            self.note_pool(pool_id).await;
+        }
+        self.note_heard(pool_id);
+        Ok(())
     }
 
     /// Makes this link the one of its pool, unless another has it.
     fn claim(&self, pool_id: &Arc<str>, client: &Arc<Client>) -> Result<(), LinkError> {
         let mut links = self.shared.links();
-        let taken = links.iter().any(|(id, link)| {
-            // A link that was refused for good remembers its pool, but holds it no more.
-            *id != self.id && link.state.pool_id.as_ref() == Some(pool_id) && link.pool.is_some()
-        });
-        if taken {
+        if is_taken(&links, &self.id, pool_id) {
             return Err(LinkError::PoolAlreadyConnected {
                 pool_id: pool_id.to_string(),
             });
@@ -284,4 +340,26 @@ impl Driver {
             tracing::error!(server = %self.id, pool = %pool_id, %error, "the name of the pool could not be kept");
         }
     }
+}
+
+/// Whether another link than `id` follows this pool. One that only remembers it, because it was cut off or refused,
+/// holds it no more.
+fn is_taken(links: &BTreeMap<String, Link>, id: &str, pool_id: &str) -> bool {
+    links.iter().any(|(other, link)| {
+        other != id && link.state.pool_id.as_deref() == Some(pool_id) && link.pool.is_some()
+    })
+}
+
+/// The pool that a host belongs to; `None` where that is not clear before everything is listed.
+async fn pool_of(client: &Arc<Client>) -> Result<Option<String>, LinkError> {
+    let answer = client
+        .call_unqueued("pool.get_all_records", &[], CALL_TIMEOUT)
+        .await;
+    let answer = answer.map_err(LinkError::from_call)?;
+    let pools: BTreeMap<String, Value> = answer.parse().map_err(LinkError::from_call)?;
+    let uuid = pools
+        .into_values()
+        .next()
+        .map(|pool| pool["uuid"].as_str().map(str::to_owned));
+    Ok(uuid.flatten())
 }

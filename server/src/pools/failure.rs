@@ -32,10 +32,7 @@ impl LinkError {
     pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::AuthenticationFailed { .. }
-                | Self::PoolAlreadyConnected { .. }
-                | Self::Unsealable
-                | Self::Stopped
+            Self::AuthenticationFailed { .. } | Self::Unsealable | Self::Stopped
         )
     }
 

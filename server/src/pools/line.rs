@@ -30,6 +30,14 @@ impl Line {
         }
     }
 
+    /// Waits until this is the link no more.
+    pub(super) async fn given_up(&self, client: &Arc<Client>) {
+        let mut changes = self.client.subscribe();
+        let other = changes.wait_for(|now| now.as_ref().is_none_or(|now| !Arc::ptr_eq(now, client)));
+        // It is never closed while somebody waits.
+        drop(other.await);
+    }
+
     /// Waits until the link is another one than this, but not for long: one broken connection does not break a link.
     pub(super) async fn renewal(&self, of: &Arc<Client>) {
         let mut changes = self.client.subscribe();
@@ -40,7 +48,7 @@ impl Line {
     }
 }
 
-fn down() -> CallError {
+pub(super) fn down() -> CallError {
     CallError::Transport {
         reason: "the link to the pool is down".to_owned(),
         sent: false,

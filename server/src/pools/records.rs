@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::watch;
 use xapi::{
-    Cache, Change, Class, Record,
+    Cache, Change, Class, OpaqueRef, Record,
     records::{Certificate, Host, Pool as PoolRecord, XapiRecord},
     watch::Batch,
 };
@@ -89,6 +89,15 @@ impl Records {
             }
         }
         members
+    }
+
+    pub(super) fn messages_count(&self) -> usize {
+        self.read().cache.count(Class::Message)
+    }
+
+    /// References of all messages.
+    pub(super) fn messages(&self) -> Vec<OpaqueRef> {
+        self.read().cache.references(Class::Message).cloned().collect()
     }
 
     /// Wakes after each batch.

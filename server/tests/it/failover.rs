@@ -114,3 +114,28 @@ async fn an_impostor_at_another_address_is_not_believed() {
         .await;
     assert_eq!(shown["status"], "disconnected");
 }
+
+#[tokio::test]
+async fn hosts_that_let_us_wait_do_not_keep_us_from_asking_the_others() {
+    let pool = pool_with(PoolConfig {
+        tls: true,
+        own_certificates: true,
+        hosts: 5,
+        seed: 74,
+        ..PoolConfig::default()
+    })
+    .await;
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+    // One after the other they would take a minute.
+    for frozen in 0..4 {
+        let of_host = format!("on@{frozen}");
+        pool.trouble("black-hole", &of_host).await.expect("a fault");
+    }
+    pool.change_master(4).expect("another host");
+    pool.cut_connections();
+    led_by(&mut client, &pool, &id, 4).await;
+    sees_changes(&mut client, &pool, "among the frozen").await;
+}

@@ -2,6 +2,8 @@
 
 use crate::support::*;
 use serde_json::json;
+use server::limits::{Limits, Pace};
+use std::time::Duration;
 use xapi_sim::{PoolConfig, SimPool};
 
 /// Waits until the client, following notifications, knows exactly what the pool has.
@@ -277,6 +279,31 @@ async fn objects_of_a_disabled_server_leave_and_come_back() {
     client
         .until("all are gone again", |objects| objects.is_empty())
         .await;
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_whose_deletion_the_pool_did_not_tell_goes_nevertheless() {
+    let server = TestServer::start_with(Limits {
+        pace: Pace {
+            poll: Duration::from_millis(100),
+            ..Pace::default()
+        },
+        ..Limits::default()
+    })
+    .await;
+    let pool = pool().await;
+    let mut client = server.admin().await;
+    client.add_pool(&pool).await;
+    client.follow().await;
+    let (_, vm) = guest(&pool, "Running");
+    client.ok("vm.pause", json!({ "id": vm })).await;
+    same_as(&mut client, &pool).await;
+    pool.drop_deletions(1);
+    let messages = pool.read(|db| db.refs("message"));
+    assert!(pool.write(|db| db.destroy("message", &messages[0])));
+    same_as(&mut client, &pool).await;
     server.stop().await;
     pool.stop().await;
 }

@@ -156,3 +156,48 @@ async fn a_call_that_comes_with_the_end_of_a_link_leaves_no_session() {
     );
     assert_eq!(scene.pool.read(|db| db.refs("session").len()), 0);
 }
+
+#[tokio::test]
+async fn a_login_that_is_given_up_leaves_no_session() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut client = server.admin().await;
+    pool.set_black_hole(true);
+    let link = client.ok("server.add", registration(&pool)).await;
+    let sessions = || pool.read(|db| db.refs("session").len());
+    eventually("the host lets it in and does not say so", async || {
+        (sessions() == 1).then_some(())
+    })
+    .await;
+    client.ok("server.disable", json!({ "id": link })).await;
+    pool.set_black_hole(false);
+    eventually("the session is ended", async || (sessions() == 0).then_some(())).await;
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn what_only_reads_does_not_wait_for_a_link_that_was_given_up() {
+    let mut scene = scene().await;
+    let (vm, _) = guest(&scene.pool, "Running");
+    let pool = scene.server.app.pools.pool_of_server(&scene.link);
+    let pool = pool.expect("connected");
+    scene.pool.set_black_hole(true);
+    let reading = tokio::spawn(async move { pool.call("VM.get_uuid", &[json!(vm)]).await });
+    eventually("the host is asked", async || {
+        (scene.pool.stats().calls_of("VM.get_uuid") == 1).then_some(())
+    })
+    .await;
+    scene
+        .client
+        .ok("server.disable", json!({ "id": scene.link }))
+        .await;
+    // A minute without this.
+    let ended = tokio::time::timeout(DEADLINE, reading)
+        .await
+        .expect("it ends in time");
+    let error = ended.expect("no panic").expect_err("there is no link");
+    assert!(
+        matches!(error, xapi::CallError::Transport { sent: false, .. }),
+        "{error}"
+    );
+}

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use xapi_sim::{PoolConfig, SimPool};
 
 async fn add(client: &mut Client, mut registration: Value, more: Value) -> String {
@@ -176,9 +177,9 @@ async fn one_pool_is_connected_once() {
     );
     assert_eq!(client.all_objects().await.len(), before);
     assert_eq!(client.server(&first).await["status"], "connected");
-    // When the first goes, the second can have the pool.
+    assert!(shown["nextAttempt"].is_i64(), "it is tried again: {shown}");
+    // When the first goes, the second has the pool at once.
     client.ok("server.remove", json!({ "id": first })).await;
-    client.ok("server.enable", json!({ "id": second })).await;
     client.connected(&second).await;
     client.follow().await;
     client
@@ -544,4 +545,39 @@ async fn an_address_that_leads_to_another_pool_leaves_nothing_of_the_first() {
     let expected = second.read(ids_of);
     assert_eq!(ids(&client.all_objects().await), expected);
     impostor.stop().await;
+}
+
+#[tokio::test]
+async fn two_pools_that_change_places_are_both_served() {
+    let server = TestServer::start().await;
+    let of_seed = |seed, listen| {
+        pool_with(PoolConfig {
+            seed,
+            listen,
+            ..PoolConfig::default()
+        })
+    };
+    let anywhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let pools = [of_seed(83, anywhere).await, of_seed(84, anywhere).await];
+    let mut client = server.admin().await;
+    let links = [client.add_pool(&pools[0]).await, client.add_pool(&pools[1]).await];
+    let addresses = pools.each_ref().map(SimPool::addr);
+    for pool in &pools {
+        pool.stop().await;
+    }
+    let pools = [of_seed(84, addresses[0]).await, of_seed(83, addresses[1]).await];
+    for (link, pool) in links.iter().zip(&pools) {
+        let pool_id = json!(pool.read(uuid_of_pool));
+        client
+            .server_until(link, "it leads to the other pool", |server| {
+                server["status"] == "connected" && server["poolId"] == pool_id
+            })
+            .await;
+    }
+    let expected: BTreeSet<String> = pools.iter().flat_map(|pool| pool.read(ids_of)).collect();
+    assert_eq!(ids(&client.all_objects().await), expected);
+    server.stop().await;
+    for pool in pools {
+        pool.stop().await;
+    }
 }

@@ -141,7 +141,7 @@ async fn the_objects_of_a_pool_that_is_away_for_too_long_are_withdrawn_and_come_
     pool.stop().await;
 }
 
-/// A poll that is swallowed is given up only after 40 s: this waits 30 s.
+/// A poll that is swallowed is given up only after 15 s.
 #[tokio::test]
 async fn silence_counts_while_a_poll_hangs() {
     let (server, pool, mut client, id) = talking().await;
@@ -157,7 +157,7 @@ async fn silence_counts_while_a_poll_hangs() {
     pool.stop().await;
 }
 
-/// A login that is swallowed is given up only after 60 s.
+/// A login that is swallowed is given up only after 15 s.
 #[tokio::test]
 async fn silence_counts_while_a_login_hangs() {
     let (server, pool, mut client, _) = talking().await;
