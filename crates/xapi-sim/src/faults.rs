@@ -15,8 +15,7 @@ pub const ALL: usize = usize::MAX;
 
 /// What is wrong with the connections and answers of a pool, or of one of its hosts.
 pub struct Faults {
-    latency_ms: AtomicU64,
-    jitter_ms: AtomicU64,
+    hold: watch::Sender<Hold>,
     bytes_per_second: AtomicU64,
     dice: Mutex<Seed>,
     pub failing: Countdown,
@@ -25,6 +24,13 @@ pub struct Faults {
     pub mislabelled: Countdown,
     slave_of: Mutex<Option<String>>,
     frozen: watch::Sender<bool>,
+}
+
+/// How long answers are held back, in milliseconds.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Hold {
+    latency: u64,
+    jitter: u64,
 }
 
 /// The next so many answers.
@@ -129,8 +135,7 @@ impl<'a> Met<'a> {
 impl Faults {
     pub(crate) fn new(seed: u64) -> Faults {
         Faults {
-            latency_ms: AtomicU64::new(0),
-            jitter_ms: AtomicU64::new(0),
+            hold: watch::Sender::default(),
             bytes_per_second: AtomicU64::new(0),
             dice: Mutex::new(Seed::new(seed)),
             failing: Countdown::default(),
@@ -143,12 +148,13 @@ impl Faults {
     }
 
     pub fn set_latency(&self, latency: Duration) {
-        self.latency_ms
-            .store(latency.as_millis() as u64, Ordering::Relaxed);
+        self.hold
+            .send_modify(|hold| hold.latency = latency.as_millis() as u64);
     }
 
     pub fn set_jitter(&self, jitter: Duration) {
-        self.jitter_ms.store(jitter.as_millis() as u64, Ordering::Relaxed);
+        self.hold
+            .send_modify(|hold| hold.jitter = jitter.as_millis() as u64);
     }
 
     /// 0 = as fast as it goes.
@@ -184,18 +190,19 @@ impl Faults {
         self.set_slave_of(None);
     }
 
-    /// The time that an answer is held back; for ever while the pool is frozen.
+    /// The time that an answer is held back; for ever while the pool is frozen. When the fault ends, what waits goes.
     pub(crate) async fn delay(&self) {
-        let jitter = match self.jitter_ms.load(Ordering::Relaxed) {
-            0 => 0,
-            most => {
+        let mut hold = self.hold.subscribe();
+        let Hold { latency, jitter } = *hold.borrow_and_update();
+        if latency + jitter > 0 {
+            let jitter = {
                 let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-                dice.between(0, most as i64) as u64
+                dice.between(0, jitter as i64) as u64
+            };
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(latency + jitter)) => {}
+                _ = hold.wait_for(|hold| *hold == Hold::default()) => {}
             }
-        };
-        let held = self.latency_ms.load(Ordering::Relaxed) + jitter;
-        if held > 0 {
-            tokio::time::sleep(Duration::from_millis(held)).await;
         }
         let mut frozen = self.frozen.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
@@ -226,8 +233,9 @@ impl Faults {
                 active.push((name, value.to_string()));
             }
         };
-        number("latency", self.latency_ms.load(Ordering::Relaxed));
-        number("jitter", self.jitter_ms.load(Ordering::Relaxed));
+        let hold = *self.hold.borrow();
+        number("latency", hold.latency);
+        number("jitter", hold.jitter);
         number("slow", self.bytes_per_second.load(Ordering::Relaxed));
         for (name, countdown) in [
             ("http-500", &self.failing),

@@ -35,7 +35,11 @@ pub const TROUBLES: &[Trouble] = &[
         "on|off",
         "Connections are accepted and requests are read, but answers never come; `off` lets the waiting ones through.",
     ),
-    trouble("latency", "MILLISECONDS", "Every answer waits that long."),
+    trouble(
+        "latency",
+        "MILLISECONDS",
+        "Every answer waits that long; when it ends, waiting answers go at once.",
+    ),
     trouble(
         "jitter",
         "MILLISECONDS",

@@ -3,8 +3,12 @@
 //!
 //! The seed is printed; `SOAK_SEED` plays it again.
 
+#[path = "../soak/callers.rs"]
+mod callers;
 #[path = "../soak/faults.rs"]
 mod faults;
+#[path = "../soak/mirror.rs"]
+mod mirror;
 #[path = "../pool/mod.rs"]
 mod pool;
 #[allow(dead_code, reason = "each test program uses its part")]

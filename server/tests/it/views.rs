@@ -1,57 +1,10 @@
 //! The typed views of the web client: snapshots in chunks, deltas, coming back.
 
 use crate::support::*;
-use app::rpc::view::ViewUpdate;
 use serde_json::{Value, json};
 use server::limits::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use xapi_sim::{PoolConfig, SimPool};
-
-/// Rows by id, as a browser keeps them.
-#[derive(Default)]
-struct Lists {
-    rows: BTreeMap<String, Value>,
-    links: Value,
-    revision: u64,
-    complete: bool,
-}
-
-impl Lists {
-    fn apply(&mut self, update: &Value) {
-        // The web client's own type reads it.
-        serde_json::from_value::<ViewUpdate>(update.clone()).expect("a view update");
-        if update["reset"] == true {
-            *self = Self::default();
-        }
-        for (key, value) in map(update) {
-            match (key.as_str(), value) {
-                ("gone", Value::Array(ids)) => {
-                    for id in ids {
-                        self.rows.remove(id.as_str().expect("an id"));
-                    }
-                }
-                ("links", links) => self.links = links.clone(),
-                ("full", _) => panic!("lists have no full objects"),
-                (kind, Value::Array(rows)) => {
-                    for row in rows {
-                        let id = row[0].as_str().expect("an id").to_owned();
-                        self.rows.insert(id, json!({ "type": kind, "row": row }));
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.revision = update["revision"].as_u64().expect("a revision");
-        self.complete = update["more"] != true;
-    }
-
-    async fn until(&mut self, client: &mut Client, condition: impl Fn(&Self) -> bool) {
-        while !(self.complete && condition(self)) {
-            let update = client.view().await;
-            self.apply(&update);
-        }
-    }
-}
 
 /// Ids of what lists show.
 fn listed(objects: &BTreeMap<String, Value>) -> BTreeSet<String> {

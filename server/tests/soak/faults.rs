@@ -30,6 +30,12 @@ pub const FAULTS: &[Fault] = &[
     fault("refuse", "on", End::With("off")),
     fault("black-hole", "on", End::With("off")),
     fault("latency", "400", End::With("0")),
+    // Longer than anybody waits.
+    fault("latency", "20000", End::With("0")),
+    fault("black-hole", "on@0", End::With("off@0")),
+    fault("latency", "5000@0", End::With("0@0")),
+    fault("truncate", "all@0", End::With("off@0")),
+    fault("cut", "@0", End::Passed),
     fault("jitter", "300", End::With("0")),
     fault("slow", "20000", End::With("0")),
     fault("http-500", "all", End::With("off")),

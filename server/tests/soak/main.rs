@@ -3,7 +3,9 @@
 //!
 //! The seed is printed; `SOAK_SEED` plays it again.
 
+mod callers;
 mod faults;
+mod mirror;
 #[path = "../pool/mod.rs"]
 mod pool;
 #[allow(dead_code, reason = "each test program uses its part")]
@@ -36,7 +38,7 @@ async fn after_every_fault_and_after_many_the_inventory_is_right_and_nothing_lea
     // Each pool has another fault at a time.
     for faults in FAULTS.chunks(world.pools()) {
         let names: Vec<&str> = faults.iter().map(|fault| fault.begin.0).collect();
-        world.set_churn(true);
+        world.go_on();
         for (pool, fault) in faults.iter().enumerate() {
             assert!(
                 world.begin(pool, fault).await,

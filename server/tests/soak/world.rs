@@ -1,7 +1,9 @@
-//! The program, five pools, a client that is connected all the time, and what is compared.
+//! The program, five pools, people who look and change all the time, and what is compared.
 
 use crate::{
+    callers::Callers,
     faults::{End, FAULTS, Fault},
+    mirror::{Known, Mirror, rows},
     pool::Pool,
     support::*,
 };
@@ -10,10 +12,6 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
-};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
 };
 use xapi::{
     OpaqueRef, Record,
@@ -42,12 +40,13 @@ pub struct World {
     program: Program,
     _folder: Folder,
     admin: Client,
-    /// Asks the client that is connected all the time for what it has.
-    mirror: mpsc::Sender<oneshot::Sender<Objects>>,
-    following: JoinHandle<()>,
+    mirror: Mirror,
+    callers: Callers,
     sites: Vec<Site>,
     dice: StdRng,
     healed: Instant,
+    /// Since when the world changes, and what it was then.
+    going: Option<(Instant, u64)>,
 }
 
 #[derive(Debug)]
@@ -101,29 +100,27 @@ impl World {
                 active: Vec::new(),
             });
         }
-        let (mirror, mut asked) = mpsc::channel::<oneshot::Sender<Objects>>(1);
-        let mut follower = signed_in(&program).await;
-        follower.follow().await;
-        let following = tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    message = follower.next() => match message {
-                        Incoming::Text(message) => follower.apply(&message),
-                        other => panic!("the client that is always connected met {other:?}"),
-                    },
-                    Some(asker) = asked.recv() => drop(asker.send(follower.objects.clone())),
-                }
-            }
-        });
+        let mut everything = signed_in(&program).await;
+        everything.follow().await;
+        let mut lists = signed_in(&program).await;
+        let view = json!({ "view": { "scope": "lists" } });
+        lists.ok("view.subscribe", view).await;
+        let mut callers = Vec::new();
+        for site in &sites {
+            admin.connected(&site.server).await;
+            let vms = guests(&site.pool, "Running").into_iter().take(10);
+            callers.push((signed_in(&program).await, vms.map(|(_, id)| id).collect()));
+        }
         Self {
             program,
             _folder: folder,
             admin,
-            mirror,
-            following,
+            mirror: Mirror::of(everything, lists),
+            callers: Callers::start(callers),
             sites,
             dice: StdRng::seed_from_u64(seed),
             healed: Instant::now(),
+            going: None,
         }
     }
 
@@ -131,42 +128,67 @@ impl World {
         self.sites.len()
     }
 
-    pub fn set_churn(&self, on: bool) {
-        let rate = if on {
-            CHANGES_PER_SECOND / POOLS as f64
-        } else {
-            0.0
-        };
+    /// Lets the pools change by themselves, and people change them.
+    pub fn go_on(&mut self) {
+        self.set_churn(CHANGES_PER_SECOND / POOLS as f64);
+        self.callers.go_on();
+        self.going = Some((Instant::now(), self.generations()));
+    }
+
+    /// Lets the world come to rest. It has been as lively as it should be.
+    async fn rest(&mut self) {
+        self.set_churn(0.0);
+        if let Some((since, before)) = self.going.take() {
+            let rate = (self.generations() - before) as f64 / since.elapsed().as_secs_f64();
+            say(&format!("{rate:.0} changes/s"));
+            assert!(rate > CHANGES_PER_SECOND / 2.0, "the test proves nothing");
+        }
+        self.callers.rest().await;
+    }
+
+    fn set_churn(&self, rate: f64) {
         for site in &self.sites {
             site.pool.set_churn(rate);
         }
     }
 
+    /// Grows by one with each change of a record.
+    fn generations(&self) -> u64 {
+        let generations = self.sites.iter().map(|site| site.pool.read(|db| db.generation()));
+        generations.sum()
+    }
+
     /// A while of changes without faults: the world grows to its size.
     pub async fn churn(&mut self) {
-        self.set_churn(true);
+        self.go_on();
         self.wait(Duration::from_secs(8)).await;
         self.healed = Instant::now();
     }
 
-    /// Messages of what happened pile up for ever, as in real pools; somebody reads and deletes them all.
+    /// Messages of what happened pile up for ever, as in real pools; somebody reads and deletes them all. So do tags.
     fn tidy(&mut self) {
         for site in &self.sites {
             site.pool.write(|db| {
                 for message in db.refs("message") {
                     db.destroy("message", &message);
                 }
+                for vm in db.refs("VM") {
+                    let (tags, before) = (db.members("VM", &vm, "tags"), db.members("VM", &vm, "tags").len());
+                    let kept: Vec<String> =
+                        tags.into_iter().filter(|tag| !tag.starts_with("soak-")).collect();
+                    if kept.len() < before {
+                        db.set("VM", &vm, "tags", xapi_sim::Value::set_of(kept));
+                    }
+                }
             });
         }
         self.healed = Instant::now();
     }
 
-    /// Lets the world run, and notices when the client that is always connected loses its connection.
+    /// Lets the world run, and notices when the clients that are always connected lose their connection.
     pub async fn wait(&mut self, time: Duration) {
-        assert!(
-            tokio::time::timeout(time, &mut self.following).await.is_err(),
-            "the client that is always connected was cut off"
-        );
+        // It takes all the time, or panics.
+        drop(tokio::time::timeout(time, self.mirror.lost()).await);
     }
 
     /// False if it does not go together with what is there.
@@ -210,13 +232,21 @@ impl World {
         }
     }
 
-    /// An administrator who watches: links that are refused for their certificate are looked at.
+    /// An administrator who watches: links that are refused for their certificate are looked at. It is one that a host
+    /// of that pool really has.
     async fn look_after_certificates(&mut self) {
         let servers = self.admin.ok("server.getAll", json!({})).await;
         for server in servers.as_array().expect("a list") {
             if server["error"]["code"] == "UNTRUSTED_CERTIFICATE" {
                 let at = self.sites.iter().position(|site| server["id"] == site.server);
-                self.accept(at.expect("a pool of ours")).await;
+                let at = at.expect("a pool of ours");
+                let shown = server["error"]["fingerprint"].as_str().map(str::to_lowercase);
+                let members = self.sites[at].pool.members();
+                assert!(
+                    shown.is_none() || members.iter().any(|member| member.fingerprint_sha256 == shown),
+                    "a certificate of nobody: {server:#}"
+                );
+                self.accept(at).await;
             }
         }
     }
@@ -253,7 +283,7 @@ impl World {
 
     /// Faults of any kind on any pool, several at a time; `scale` is the speed of the world's clock.
     pub async fn faults_at_random(&mut self, time: Duration, scale: f64) {
-        self.set_churn(true);
+        self.go_on();
         let ends = Instant::now() + time;
         let mut running: Vec<(Instant, usize, &'static Fault)> = Vec::new();
         while Instant::now() < ends {
@@ -276,48 +306,96 @@ impl World {
         self.heal().await;
     }
 
-    /// What the pools hold, converted from scratch.
-    fn expected(&self) -> Objects {
-        self.sites
-            .iter()
-            .flat_map(|site| converted(&site.pool.dump()))
-            .collect()
+    /// What the pools hold, converted from scratch: objects, and rows of lists.
+    fn expected(&self) -> (Objects, Objects) {
+        let (mut objects, mut rows) = (Objects::new(), Objects::new());
+        for site in &self.sites {
+            let pool = converted(&site.pool.dump());
+            objects.extend(pool.published());
+            rows.extend(pool.rows());
+        }
+        (objects, rows)
     }
 
-    /// Lets the world come to rest; then a client that has always been there, a client that comes now, and
-    /// the pools agree, object by object.
+    /// Lets the world come to rest; then clients that have always been there, a client that comes now, and
+    /// the pools agree, object by object; lists and links too.
     pub async fn settle(&mut self, after: &str) {
-        self.set_churn(false);
+        self.rest().await;
+        let sites = &self.sites;
+        let tally = self.callers.account(|pool, vm, tag| {
+            sites[pool].pool.read(|db| {
+                let vms = db.refs("VM");
+                let vm = vms.iter().find(|known| db.text("VM", known, "uuid") == vm);
+                db.get("VM", vm.expect("the VM"), "tags").contains(tag)
+            })
+        });
         let mut newcomer = signed_in(&self.program).await;
+        let mut looks_at_lists = signed_in(&self.program).await;
+        let view = json!({ "view": { "scope": "lists" } });
+        looks_at_lists.ok("view.subscribe", view).await;
+        let mut lists = Lists::default();
         let deadline = self.healed + RECOVERY;
         loop {
-            let expected = self.expected();
-            let (found, followed) = (newcomer.all_objects().await, self.followed().await);
-            if found == expected && followed == expected {
+            let (objects, expected_rows) = self.expected();
+            let comes_now = Known {
+                objects: newcomer.all_objects().await,
+                rows: self
+                    .rows_now(&mut looks_at_lists, &mut lists, &expected_rows)
+                    .await,
+                links: lists.links.clone(),
+            };
+            let always_there = self.mirror.known().await;
+            let links = self.admin.ok("server.getAll", json!({})).await;
+            let is_right = |known: &Known| {
+                known.objects == objects && known.rows == expected_rows && self.links_are_right(&known.links)
+            };
+            if is_right(&comes_now) && is_right(&always_there) && self.links_are_right(&links) {
                 say(&format!(
-                    "after {after}: {} objects right within {:.1} s",
-                    found.len(),
+                    "after {after}: {} objects right within {:.1} s; calls: {tally:?}",
+                    objects.len(),
                     self.healed.elapsed().as_secs_f64()
                 ));
                 return;
             }
             if Instant::now() > deadline {
-                let servers = self.admin.ok("server.getAll", json!({})).await;
-                panic!(
-                    "after {after}, a client that comes now:\n{}\na client that was always there:\n{}\nlinks: {servers:#}",
-                    differences(&found, &expected),
-                    differences(&followed, &expected)
-                );
+                let mut text = format!("after {after}\n");
+                for (who, known) in [
+                    ("a client that comes now", &comes_now),
+                    ("clients that were always there", &always_there),
+                ] {
+                    text += &format!(
+                        "{who}: objects: {}\nrows: {}\nlinks are right: {}\n",
+                        differences(&known.objects, &objects),
+                        differences(&known.rows, &expected_rows),
+                        self.links_are_right(&known.links)
+                    );
+                }
+                panic!("{text}servers: {links:#}");
             }
             self.look_after_certificates().await;
             self.wait(Duration::from_millis(50)).await;
         }
     }
 
-    async fn followed(&self) -> Objects {
-        let (sender, objects) = oneshot::channel();
-        self.mirror.send(sender).await.expect("the client is connected");
-        objects.await.expect("the client is connected")
+    /// What the lists show once they have caught up, or after a short while.
+    async fn rows_now(&self, client: &mut Client, lists: &mut Lists, expected: &Objects) -> Objects {
+        let caught_up = lists.until(client, |lists| rows(lists) == *expected);
+        drop(tokio::time::timeout(Duration::from_millis(100), caught_up).await);
+        rows(lists)
+    }
+
+    /// Every link is connected to its pool, without an error.
+    fn links_are_right(&self, links: &Value) -> bool {
+        let links = links.as_array().map(Vec::as_slice).unwrap_or_default();
+        let right = self.sites.iter().filter(|site| {
+            links.iter().any(|link| {
+                link["id"] == site.server
+                    && link["status"] == "connected"
+                    && link["poolId"] == json!(site.pool.read(uuid_of_pool))
+                    && link["error"].is_null()
+            })
+        });
+        links.len() == self.sites.len() && right.count() == links.len()
     }
 
     pub async fn resources(&mut self) -> Resources {
@@ -348,6 +426,8 @@ impl World {
     }
 
     pub async fn stop(self) {
+        self.mirror.stop();
+        self.callers.stop();
         for site in &self.sites {
             site.pool.stop().await;
         }
@@ -367,7 +447,7 @@ async fn signed_in(program: &Program) -> Client {
     client
 }
 
-fn converted(dump: &Value) -> Objects {
+fn converted(dump: &Value) -> Pool {
     let records = dump.as_object().expect("records");
     let events = records.iter().filter_map(|(reference, record)| {
         let name = record["class"].as_str().expect("a class");
@@ -381,7 +461,7 @@ fn converted(dump: &Value) -> Objects {
     });
     let mut pool = Pool::default();
     pool.apply(true, events.collect());
-    pool.published()
+    pool
 }
 
 /// The first objects that differ, and how.

@@ -1,9 +1,12 @@
 //! A server in this process, clients over real sockets, and waiting without sleeping blindly.
 
+mod lists;
 mod program;
 mod proxy;
 mod sim;
 
+#[allow(unused_imports, reason = "each test program uses its part")]
+pub use lists::Lists;
 pub use program::{Program, command};
 #[allow(unused_imports, reason = "each test program uses its part")]
 pub use proxy::Proxy;
