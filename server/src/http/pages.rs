@@ -215,6 +215,7 @@ async fn welcome(app: &App, peer: Peer, headers: &HeaderMap, user_id: String, re
         validity_ms: Some(validity_ms),
         description: Some(agent.chars().take(MAX_USER_AGENT).collect()),
         client_id: None,
+        of_browser: true,
     };
     let secret = match app.accounts.tokens.create(token).await {
         Ok(secret) => secret,

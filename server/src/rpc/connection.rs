@@ -211,6 +211,16 @@ impl Connections {
         ended.for_each(|connection| connection.closing.cancel());
     }
 
+    /// Ends what a user's password opened, but for one connection.
+    pub fn end_of_password(&self, user_id: &str, but: u64) {
+        let open = self.open();
+        let ended = open.values().filter(|connection| {
+            let by_password = |user: SignedIn| user.user_id == user_id && user.token.is_none();
+            connection.id != but && connection.signed_in().is_some_and(by_password)
+        });
+        ended.for_each(|connection| connection.closing.cancel());
+    }
+
     /// Ids of those who are signed in.
     pub fn users(&self) -> HashSet<String> {
         let open = self.open();

@@ -301,6 +301,7 @@ impl Work<'_> {
                 expiration,
                 description: text(&record, "description"),
                 client_id: client,
+                of_browser: there.as_ref().is_some_and(|there| there.of_browser),
                 last_uses: match there {
                     // It is used here already.
                     Some(there) => there.last_uses,
