@@ -320,6 +320,9 @@ impl Accounts {
 
     /// `address` is noted as the token's last use.
     pub async fn sign_in_with_token(&self, secret: &str, address: &str) -> Result<SignedIn, SignInError> {
+        if secret.is_empty() {
+            return Err(SignInError::InvalidCredentials);
+        }
         let Some((user_id, Expiry(expires))) = self.tokens.use_token(secret, address).await? else {
             return Err(SignInError::InvalidCredentials);
         };

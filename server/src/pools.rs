@@ -29,7 +29,7 @@ use app::{
 use fingerprint::normal_fingerprint;
 use shown::{row, server};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -257,24 +257,38 @@ impl Pools {
         shared.writing.clone().lock_owned().await
     }
 
-    /// Takes up registrations that came into the store, or changed there, by another way than ours.
+    /// Takes up what became of registrations in the store by another way than ours.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        for (id, record) in self.shared.store.list::<ServerRecord>().await? {
+        let kept = self.shared.store.list::<ServerRecord>().await?;
+        let mut ids: BTreeSet<String> = kept.into_iter().map(|(id, _)| id).collect();
+        ids.extend(self.shared.links().keys().cloned());
+        for id in ids {
             // One that is not there yet is not steered by anybody.
             let _steering = self.steer(&id).await;
-            let before = self.shared.links().get(&id).map(|link| link.record.clone());
-            match before {
-                Some(before) if before == record => continue,
-                Some(_) => {
-                    self.stop_driver(&id).await;
-                    if let Some(link) = self.shared.links().get_mut(&id) {
-                        link.record = record.clone();
+            let record = {
+                let _turn = self.shared.writing.lock().await;
+                let record = self.shared.store.get::<ServerRecord>(&id).await?;
+                match (self.shared.links().get_mut(&id), &record) {
+                    (Some(link), Some(record)) if link.record == *record => continue,
+                    (Some(link), Some(record)) => link.record = record.clone(),
+                    _ => {}
+                }
+                record
+            };
+            self.stop_driver(&id).await;
+            match record {
+                Some(record) => {
+                    if !self.shared.links().contains_key(&id) {
+                        self.insert(id.clone(), record.clone());
+                    }
+                    if record.enabled {
+                        self.spawn_driver(&id);
                     }
                 }
-                None => self.insert(id.clone(), record.clone()),
-            }
-            if record.enabled {
-                self.spawn_driver(&id);
+                None => {
+                    self.shared.links().remove(&id);
+                    self.shared.changed.send_modify(|revision| *revision += 1);
+                }
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use crate::{
         HalfSignedIn, SignInError,
         tokens::{DEFAULT_VALIDITY_MS, NewToken, SESSION_VALIDITY_MS, TokenError},
     },
+    persist::StoreError,
 };
 use axum::{
     Extension, Form,
@@ -326,6 +327,36 @@ pub fn to_sign_in(uri: &Uri, peer: Peer) -> Response {
     response
 }
 
+/// Who somebody is cannot be found out for the moment: that is no reason to sign in again.
+pub fn no_store(error: &StoreError) -> Response {
+    use leptos::prelude::*;
+    tracing::debug!(%error, "a page cannot be shown without the store");
+    let html = Owner::new().with(|| {
+        view! {
+            <!DOCTYPE html>
+            <html lang="en">
+                <head>
+                    <app::shell::Head />
+                    <title>"Not now · Xen Orchestra"</title>
+                </head>
+                <body class="sign-in">
+                    <main class="sign-in__card">
+                        <h1>"Not now"</h1>
+                        <p>
+                            "The server cannot reach the store in which it keeps who is who. You are still signed in: "
+                            "try again in a moment."
+                        </p>
+                        <a href="" class="button button--primary button--large">"Try again"</a>
+                    </main>
+                </body>
+            </html>
+        }
+        .to_html()
+    });
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "5")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, Html(html)).into_response()
+}
+
 /// A file of the web client, or the page of a route for whoever is signed in.
 pub async fn site(
     State(app): State<Arc<App>>,
@@ -342,16 +373,12 @@ pub async fn site(
     if path.rsplit('/').next().is_some_and(|name| name.contains('.')) {
         return (StatusCode::NOT_FOUND, "not found\n").into_response();
     }
-    let signed_in = match cookies::get(request.headers(), cookies::TOKEN) {
-        Some(secret) => app
-            .accounts
-            .sign_in_with_token(&secret, &peer.address.to_string())
-            .await
-            .is_ok(),
-        None => false,
-    };
-    if !signed_in {
-        return to_sign_in(request.uri(), peer);
+    let secret = cookies::get(request.headers(), cookies::TOKEN).unwrap_or_default();
+    let address = peer.address.to_string();
+    match app.accounts.sign_in_with_token(&secret, &address).await {
+        Ok(_) => {}
+        Err(SignInError::Store(error)) => return no_store(&error),
+        Err(_) => return to_sign_in(request.uri(), peer),
     }
     // Leptos spawns on this; only the first call does something.
     let _ = any_spawner::Executor::init_tokio();
