@@ -62,6 +62,8 @@ pub struct App {
     tasks: TaskTracker,
 }
 
+/// Calls that run when the server is told to stop get so long to be answered.
+const GRACE: Duration = Duration::from_secs(20);
 /// After a failure to read what the store knows better.
 const REREAD: Duration = Duration::from_secs(1);
 
@@ -279,9 +281,15 @@ impl App {
         self.cancel.clone()
     }
 
-    /// Ends clients, then links.
+    /// Ends clients when their calls are answered, or after a while, then links.
     pub async fn stop(&self) {
         self.cancel.cancel();
+        if tokio::time::timeout(GRACE, self.connections.gone())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some calls are not answered: what they began goes on in their pools");
+        }
         for connection in self.connections.list() {
             connection.closing.cancel();
         }

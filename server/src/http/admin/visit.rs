@@ -5,7 +5,11 @@ use crate::{
     app::App,
     auth::SignInError,
     http::{cookies, pages, peer::Peer},
-    rpc::{connection::Connection, dispatch, registry::Caller},
+    rpc::{
+        connection::{Connection, Transport},
+        dispatch,
+        registry::Caller,
+    },
 };
 use ::app::{
     pages::admin::{
@@ -102,7 +106,7 @@ impl Visit {
         let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let query = Fields(query.map(|Query(pairs)| pairs).unwrap_or_default());
         // Its calls are those of a client that comes for this page only.
-        let (connection, _) = Connection::new(app.connections.next_id(), address, None, false);
+        let (connection, _) = Connection::new(app.connections.next_id(), address, None, Transport::Page);
         connection.sign_in(signed_in, app.inventory.revision());
         let Some(caller) = connection.caller(app) else {
             return Err(pages::to_sign_in(&parts.uri, peer));

@@ -7,6 +7,7 @@ use crate::{
         registry::{Call, Caller, Method, Outcome, Permission},
     },
 };
+use app::rpc::{ErrorCode, RpcError};
 
 pub fn methods() -> Vec<Method> {
     vec![
@@ -82,6 +83,12 @@ async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
 
 async fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
     let user = call.public_user(&signed_in.user_id)?;
+    // One user does not take everybody's places.
+    if call.app.connections.of_user(&user.id) >= call.app.limits.sessions {
+        let most = call.app.limits.sessions;
+        let message = format!("a user can be signed in {most} times: end some of its connections");
+        return Err(RpcError::new(ErrorCode::OPERATION_FAILED, message).into());
+    }
     let (access, inventory) = (&call.app.access, &call.app.inventory);
     // Signed in before it is watched for: what somebody sees who is not there is forgotten.
     call.connection.sign_in(signed_in.clone(), inventory.revision());
