@@ -4,11 +4,14 @@
 //! Names of classes and fields come from the code, not from clients: a name that the model does not know is a
 //! programming error and panics. Clients' names are checked against the model in `rpc`.
 
+mod relations;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
+use self::relations::{is_set, targets};
 use crate::clock;
 use crate::disks::Disks;
 use crate::fault::Fault;
@@ -449,63 +452,10 @@ impl Db {
             self.changed.insert(generation, (class, reference));
         }
     }
-
-    fn link(&mut self, end: End, target: &str, from: &str) {
-        if let Some(row) = self.tables[end.class].rows.get_mut(target)
-            && let Value::Set(items) = &mut row.fields[end.field]
-        {
-            // Only the writable ends of a many-to-many relation can already hold it; they are short.
-            if is_many_to_many(end) && items.iter().any(|item| item.str() == from) {
-                return;
-            }
-            items.push(Value::from(from));
-            self.touch(end.class, target);
-        }
-    }
-
-    fn unlink(&mut self, end: End, target: &str, from: &str) {
-        if let Some(row) = self.tables[end.class].rows.get_mut(target) {
-            let changed = match &mut row.fields[end.field] {
-                Value::Set(items) => match items.iter().position(|item| item.str() == from) {
-                    Some(at) => {
-                        items.remove(at);
-                        true
-                    }
-                    None => false,
-                },
-                Value::Str(text) if &**text == from => {
-                    *text = NULL_REF.into();
-                    true
-                }
-                _ => false,
-            };
-            if changed {
-                self.touch(end.class, target);
-            }
-        }
-    }
 }
 
 fn parsed(class: &Class, row: &Row) -> serde_json::Value {
     serde_json::from_str(&row.render(class, Wire::Json)).unwrap_or_default()
-}
-
-fn is_set(end: End) -> bool {
-    matches!(model().classes[end.class].fields[end.field].ty, Type::Set(_))
-}
-
-fn is_many_to_many(end: End) -> bool {
-    let field = &model().classes[end.class].fields[end.field];
-    field.forward.or(field.reverse).is_some_and(is_set) && is_set(end)
-}
-
-/// The references that a forward field holds.
-fn targets(value: &Value) -> &[Value] {
-    match value {
-        Value::Set(items) => items,
-        Value::Str(text) if !text.is_empty() && &**text != NULL_REF => std::slice::from_ref(value),
-        _ => &[],
-    }
 }
 
 #[cfg(test)]
