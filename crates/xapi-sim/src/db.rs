@@ -34,6 +34,8 @@ pub struct Db {
     pub seed: Seed,
     /// What is on the disks.
     pub(crate) disks: Disks,
+    /// What is kept as files beside the records: certificates, lists of revoked ones.
+    pub(crate) files: BTreeMap<String, String>,
     /// Deletions still to be kept out of the history (a test knob: lost `del` events).
     silent_deletions: usize,
     /// How far the clocks of this pool's hosts are from the right time, in seconds.
@@ -100,6 +102,7 @@ impl Db {
             changed: BTreeMap::new(),
             seed: Seed::new(seed),
             disks: Disks::default(),
+            files: BTreeMap::new(),
             silent_deletions: 0,
             clock_skew: 0,
         }
@@ -192,6 +195,12 @@ impl Db {
         self.rows(class)
             .find(|(_, row)| row.at(at).str() == text)
             .map(|(reference, _)| reference.clone())
+    }
+
+    /// The names of the files in a folder.
+    pub(crate) fn file_names(&self, folder: &str) -> Vec<String> {
+        let names = self.files.keys().filter_map(|name| name.strip_prefix(folder));
+        names.map(str::to_owned).collect()
     }
 
     /// Rows per class that is kept in the database, as `valid_ref_counts` wants them.

@@ -3,6 +3,7 @@
 
 pub mod tls;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -280,6 +281,24 @@ async fn run(
         Ok(None) => Err(Fault::bare("HOST_STILL_BOOTING")),
         Err(panic) => Err(Fault::internal(format!("the simulator failed: {panic}"))),
     }
+}
+
+/// What this pool's first host answers to an XML-RPC body that another program has sent.
+/// Boxed, for an answer may itself come from here.
+pub fn posted<'a>(pool: &'a Arc<Shared>, body: &str) -> Pin<Box<dyn Future<Output = String> + Send + 'a>> {
+    let request = Request {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        target: "/".to_owned(),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: body.as_bytes().to_vec(),
+        keep_alive: false,
+    };
+    Box::pin(async move {
+        let response = xml_rpc(&request, pool, 0).await;
+        String::from_utf8_lossy(&response.body).into_owned()
+    })
 }
 
 fn rpc_response(content_type: &'static str, body: String) -> Response {

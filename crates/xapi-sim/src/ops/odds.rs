@@ -5,6 +5,8 @@ mod host;
 mod pool;
 mod things;
 
+pub use host::manage_by;
+
 use super::{Outcome, void};
 use crate::db::Db;
 use crate::fault::Fault;
@@ -30,7 +32,6 @@ const SILENT: &[&str] = &[
     "pool.enable_binary_storage",
     "pool.disable_binary_storage",
     "pool.rotate_secret",
-    "pool.detect_nonhomogeneous_external_auth",
     "network.attach_for_vm",
     "network.detach_for_vm",
     "GPU_group.update_enabled_VGPU_types",
@@ -89,10 +90,6 @@ const OTHERS: &[&str] = &[
     "pool.sync_updates",
     "pool.check_update_readiness",
     "pool.reset_telemetry_uuid",
-    "pool.install_ca_certificate",
-    "pool.certificate_install",
-    "pool.uninstall_ca_certificate",
-    "pool.certificate_uninstall",
     "host.disable_local_storage_caching",
     "pool.disable_local_storage_caching",
     "host.get_sched_gran",
@@ -158,15 +155,11 @@ const OTHERS: &[&str] = &[
     "VTPM.set_contents",
     "VDI.checksum",
     "VDI.generate_config",
-    "VDI.read_database_pool_uuid",
     "VBD.pause",
     "VBD.unpause",
     "message.destroy_all",
     "role.get_by_permission",
     "role.get_by_permission_name_label",
-    "auth.get_subject_identifier",
-    "auth.get_subject_information_from_identifier",
-    "auth.get_group_membership",
     "Host_driver.select",
     "Host_driver.deselect",
     "Driver_variant.select",

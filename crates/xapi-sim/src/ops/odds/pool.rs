@@ -1,7 +1,6 @@
 //! Settings of the pool as a whole, or of all its hosts together.
 
 use super::host::manage_by;
-use crate::db::Db;
 use crate::fault::Fault;
 use crate::ops::{Outcome, network, void};
 use crate::rpc::Call;
@@ -55,7 +54,13 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             Ok(Some(Value::set_of(made)))
         }),
         "set_vswitch_controller" => set(&[("vswitch_controller", p[0].clone())]),
-        "enable_tls_verification" => set(&[("tls_verification_enabled", Value::Bool(true))]),
+        "enable_tls_verification" => call.write(|db| {
+            for host in db.refs("host") {
+                db.set("host", &host, "tls_verification_enabled", true);
+            }
+            db.set("pool", &pool, "tls_verification_enabled", true);
+            void()
+        }),
         "enable_redo_log" => set(&[("redo_log_enabled", Value::Bool(true))]),
         "disable_redo_log" => set(&[("redo_log_enabled", Value::Bool(false))]),
         "add_repository" | "remove_repository" => call.write(|db| {
@@ -128,15 +133,6 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             db.destroy("secret", &old);
             void()
         }),
-        "install_ca_certificate" | "certificate_install" => {
-            call.write(|db| install_ca(db, p[0].str(), p[1].str()))
-        }
-        "uninstall_ca_certificate" | "certificate_uninstall" => call.write(|db| {
-            let missing = || Fault::new("CERTIFICATE_DOES_NOT_EXIST", [p[0].str()]);
-            let known = db.find("Certificate", "name", p[0].str()).ok_or_else(missing)?;
-            db.destroy("Certificate", &known);
-            void()
-        }),
         "deconfigure_wlb" => set(&[
             ("wlb_url", Value::from("")),
             ("wlb_username", Value::from("")),
@@ -146,37 +142,4 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
         "initialize_wlb" => Err(Fault::bare("WLB_CONNECTION_REFUSED")),
         _ => Err(Fault::bare("WLB_NOT_INITIALIZED")),
     }
-}
-
-/// A certificate of an authority that the pool trusts, kept as a file of that name.
-fn install_ca(db: &mut Db, name: &str, certificate: &str) -> Outcome {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
-        return Err(Fault::new("CERTIFICATE_NAME_INVALID", [name]));
-    }
-    if db.find("Certificate", "name", name).is_some() {
-        return Err(Fault::new("CERTIFICATE_ALREADY_EXISTS", [name]));
-    }
-    if !certificate
-        .trim_start()
-        .starts_with("-----BEGIN CERTIFICATE-----")
-    {
-        return Err(Fault::bare("CA_CERTIFICATE_INVALID"));
-    }
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(certificate.trim().as_bytes());
-    let print: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-    let print = Value::from(print.join(":"));
-    let now = db.now();
-    db.create(
-        "Certificate",
-        [
-            ("name", Value::from(name)),
-            ("type", Value::from("ca")),
-            ("not_before", Value::Date(now)),
-            ("not_after", Value::Date(now + 3_650 * 86_400)),
-            ("fingerprint", print.clone()),
-            ("fingerprint_sha256", print),
-        ],
-    );
-    void()
 }
