@@ -40,6 +40,20 @@ pub struct Response {
 }
 
 impl Request {
+    /// One that came over no connection.
+    pub fn made<const N: usize>(method: &str, path: &str, query: [(&str, String); N]) -> Request {
+        let query = query.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            target: path.to_owned(),
+            query: query.collect(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            keep_alive: false,
+        }
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -287,13 +301,8 @@ async fn run(
 /// Boxed, for an answer may itself come from here.
 pub fn posted<'a>(pool: &'a Arc<Shared>, body: &str) -> Pin<Box<dyn Future<Output = String> + Send + 'a>> {
     let request = Request {
-        method: "POST".to_owned(),
-        path: "/".to_owned(),
-        target: "/".to_owned(),
-        query: Vec::new(),
-        headers: Vec::new(),
         body: body.as_bytes().to_vec(),
-        keep_alive: false,
+        ..Request::made("POST", "/", [])
     };
     Box::pin(async move {
         let response = xml_rpc(&request, pool, 0).await;

@@ -2,6 +2,7 @@
 //! asks, which task tells how it goes, and how bytes come and go under the pool's faults.
 
 mod console;
+pub mod fetch;
 mod raw;
 mod tar;
 mod vhd;

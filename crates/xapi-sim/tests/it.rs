@@ -34,8 +34,12 @@ mod patches;
 mod pools;
 #[path = "it/protocol.rs"]
 mod protocol;
+#[path = "it/recovery.rs"]
+mod recovery;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/schedule.rs"]
+mod schedule;
 #[path = "it/small.rs"]
 mod small;
 #[path = "it/state_machine.rs"]

@@ -14,6 +14,7 @@ pub const MESSAGES: &[&str] = &[
     "VM.s3_resume",
     "VM.update_snapshot_metadata",
     "VM.import_convert",
+    "VM.import",
     "VM.sysprep",
     "SR.make",
     "LVHD.enable_thin_provisioning",
@@ -92,6 +93,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             call.pool.db().check("SR", p[3].str())?;
             Err(Fault::new("XENAPI_MISSING_PLUGIN", ["conversion"]))
         }
+        ("VM", "import") => crate::streams::fetch::import(call, p).await.map(Some),
         ("VM", "sysprep") => sysprep(call, this, p[1].str(), p[2].float()).await,
         ("SR", "make") => Err(Fault::bare("MESSAGE_DEPRECATED")),
         ("LVHD", _) => call.write(|db| {

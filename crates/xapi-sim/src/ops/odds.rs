@@ -43,7 +43,6 @@ const SILENT: &[&str] = &[
     "VDI.force_unlock",
     "VM.restart_device_models",
     "pool.enable_local_storage_caching",
-    "SR.assert_supports_database_replication",
 ];
 
 /// Sets a field of what is named first, on all hosts where it is the pool.

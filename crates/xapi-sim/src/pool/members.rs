@@ -310,6 +310,7 @@ impl Shared {
             db.forget_deletions();
         });
         self.registrations.clear();
+        self.close_libraries();
         self.cut_all();
     }
 }

@@ -527,3 +527,50 @@ fn vm_in_text(db: &xapi_sim::Db) -> String {
         .find(|vm| db.text("VM", vm, "power_state") == "Halted");
     halted.expect("a halted VM").to_string()
 }
+
+#[tokio::test]
+async fn a_host_gets_a_machine_from_an_address() {
+    let (from, to) = (pool().await, pool().await);
+    let (mut source, mut client) = (Client::login(&from).await, Client::login(&to).await);
+    let vm = vm_in(&from, "Halted");
+    // Small ones, for all of them is read below.
+    from.write(|db| {
+        for vbd in db.members("VM", &vm, "VBDs") {
+            let vdi = db.text("VBD", &vbd, "VDI");
+            db.set("VDI", &vdi, "virtual_size", 2 << 20);
+        }
+    });
+    let url = format!("{}/export?ref={vm}&session_id={}", from.url(), source.session);
+    let sr = to.read(|db| db.text("pool", &db.pool(), "default_SR"));
+    let import = |url: &str, sr: &str| json!([url, sr, false, false]);
+    assert_eq!(
+        client.fault("VM.import", import("ftp://x/y", &sr)).await,
+        ["INVALID_VALUE", "url", "ftp://x/y"]
+    );
+    assert_eq!(
+        client.fault("VM.import", import(&url, "x")).await,
+        ["HANDLE_INVALID", "SR", "x"]
+    );
+    let missing = format!("{}/nothing", from.url());
+    let fault = client.fault("VM.import", import(&missing, &sr)).await;
+    assert_eq!(fault, ["IMPORT_ERROR", &format!("{missing}: status 404")]);
+    let made = client.ok("VM.import", import(&url, &sr)).await;
+    let made = made[0].as_str().expect("a reference");
+    let name = source.ok("VM.get_name_label", json!([vm])).await;
+    assert_eq!(client.ok("VM.get_name_label", json!([made])).await, name);
+    let first = |pool: &SimPool, vm: &str| {
+        pool.read(|db| {
+            let vbds = db.members("VM", vm, "VBDs").into_iter();
+            let mut disks = vbds.filter(|vbd| db.text("VBD", vbd, "type") == "Disk");
+            let vbd = disks.next().expect("a disk");
+            db.text("VBD", &vbd, "VDI")
+        })
+    };
+    let start = async |pool: &SimPool, session: &str, vdi: &str| {
+        let path = format!("/export_raw_vdi?vdi={vdi}");
+        get(pool, session, &path).await.1[..512].to_vec()
+    };
+    let theirs = start(&from, &source.session, &first(&from, &vm)).await;
+    assert_eq!(start(&to, &client.session, &first(&to, made)).await, theirs);
+    assert!(theirs.starts_with(b"Simulated disk"));
+}
