@@ -574,3 +574,68 @@ async fn a_host_gets_a_machine_from_an_address() {
     assert_eq!(start(&to, &client.session, &first(&to, made)).await, theirs);
     assert!(theirs.starts_with(b"Simulated disk"));
 }
+
+#[tokio::test]
+async fn what_differs_from_a_snapshot_comes_out_alone() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let session = client.session.clone();
+    let size = 6 << 20;
+    let vdi = disk(&pool, &mut client, size).await;
+    let bytes = pattern(size as usize, 3);
+    put(&pool, &session, &format!("/import_raw_vdi?vdi={vdi}"), &bytes).await;
+    let snapshot = client.ok("VDI.snapshot", json!([vdi])).await;
+    let snapshot = snapshot.as_str().expect("a reference").to_owned();
+    // One sector of the second block is other now, and one of the third is empty.
+    let mut changed = bytes.clone();
+    let (second, third) = ((2 << 20) + 512 * 5, (4 << 20) + 512 * 9);
+    changed[second..second + 512].fill(0xaa);
+    changed[third..third + 512].fill(0);
+    put(&pool, &session, &format!("/import_raw_vdi?vdi={vdi}"), &changed).await;
+    let path = format!("/export_raw_vdi?vdi={vdi}&format=vhd&base={snapshot}");
+    let (head, vhd) = get(&pool, &session, &path).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(vhd.len(), 512 + 1024 + 512 + 2 * (512 + (2 << 20)) + 512);
+    assert_eq!(vhd[63], 4, "a differencing image");
+    let uuid = client.ok("VDI.get_uuid", json!([snapshot])).await;
+    let parent: String = vhd[512 + 40..512 + 56]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(parent, uuid.as_str().expect("text").replace('-', ""));
+    // Of the blocks one bit each is set.
+    let first_block = 512 + 1024 + 512;
+    let bits: u32 = vhd[first_block..first_block + 512]
+        .iter()
+        .map(|byte| byte.count_ones())
+        .sum();
+    assert_eq!((bits, vhd[first_block]), (1, 0x80 >> 5));
+    // On top of a copy of the base it makes the disk again.
+    let copy = client.ok("VDI.clone", json!([snapshot])).await;
+    let copy = copy.as_str().expect("a reference");
+    let (head, _) = put(
+        &pool,
+        &session,
+        &format!("/import_raw_vdi?vdi={copy}&format=vhd"),
+        &vhd,
+    )
+    .await;
+    assert_eq!(ended(&mut client, &task_of(&head)).await["status"], "success");
+    let (_, made) = get(&pool, &session, &format!("/export_raw_vdi?vdi={copy}")).await;
+    assert!(made == changed, "base and difference are the disk");
+    // Nothing differs from itself.
+    let (_, none) = get(
+        &pool,
+        &session,
+        &format!("/export_raw_vdi?vdi={vdi}&format=vhd&base={vdi}"),
+    )
+    .await;
+    assert_eq!(none.len(), 512 + 1024 + 512 + 512);
+    let (head, _) = get(
+        &pool,
+        &session,
+        &format!("/export_raw_vdi?vdi={vdi}&format=vhd&base=x"),
+    )
+    .await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+}
