@@ -35,6 +35,9 @@ pub async fn import(call: &Call, p: &[Value]) -> Result<Value, Fault> {
         buffer,
         left: length,
         answered: true,
+        unpacker: None,
+        plain: Vec::new(),
+        framed: None,
     };
     let made = xva_in::receive(&mut exchange, &sr).await;
     made.map_err(|broken| match broken {

@@ -1,4 +1,4 @@
-//! `/import`: a virtual machine from XVA. The answer comes before the body is read; how it went is told by the task.
+//! `/import`: a virtual machine from XVA, packed or not. The answer comes before the body is read; how it went is told by the task.
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,7 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     exchange: &mut Exchange<'_, S>,
     sr: &str,
 ) -> Flow<Value> {
+    exchange.unpack().await?;
     let first = entry(exchange).await?.ok_or_else(|| failed("an empty file"))?;
     if first.name != "ova.xml" {
         return Err(Fault::new("IMPORT_ERROR_UNEXPECTED_FILE", ["ova.xml", &first.name]).into());

@@ -639,3 +639,123 @@ async fn what_differs_from_a_snapshot_comes_out_alone() {
     .await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 }
+
+#[tokio::test]
+async fn packed_files_come_out_and_go_in() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let session = client.session.clone();
+    let vm = vm_in(&pool, "Halted");
+    pool.write(|db| {
+        for vbd in db.members("VM", &vm, "VBDs") {
+            let vdi = db.text("VBD", &vbd, "VDI");
+            db.set("VDI", &vdi, "virtual_size", 3 << 20);
+        }
+    });
+    let path = format!("/export?ref={vm}");
+    let (_, plain) = get(&pool, &session, &path).await;
+    for (name, magic) in [
+        ("true", &[0x1f, 0x8b][..]),
+        ("gzip", &[0x1f, 0x8b]),
+        ("zstd", &[0x28, 0xb5, 0x2f, 0xfd]),
+    ] {
+        let (_, packed) = get(&pool, &session, &format!("{path}&use_compression={name}")).await;
+        assert!(packed.starts_with(magic), "{name}");
+        if name != "zstd" {
+            let mut read = Vec::new();
+            let mut decoder = flate2::read::GzDecoder::new(&packed[..]);
+            std::io::Read::read_to_end(&mut decoder, &mut read).expect("gzip");
+            assert_eq!(read.len(), plain.len());
+        }
+        let (head, _) = put(&pool, &session, "/import", &packed).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(task["status"], "success", "{name}: {}", task["error_info"]);
+        // One that ends early, and one that is spoilt.
+        let (head, _) = put(&pool, &session, "/import", &packed[..packed.len() / 2]).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(
+            task["error_info"],
+            json!(["IMPORT_ERROR_PREMATURE_EOF"]),
+            "{name}"
+        );
+        let mut spoilt = packed.clone();
+        spoilt[40..80].fill(0xff);
+        let (head, _) = put(&pool, &session, "/import", &spoilt).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(task["status"], "failure", "{name}");
+    }
+    pool.read(|db| {
+        assert_eq!(
+            xapi_sim::consistency::contradictions(db, true),
+            Vec::<String>::new()
+        );
+    });
+}
+
+#[tokio::test]
+async fn a_console_is_a_websocket_too() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let vm = vm_in(&pool, "Running");
+    let console = client.ok("VM.get_consoles", json!([vm])).await[0].clone();
+    let session = client.session.clone();
+    let path = format!("/console?ref={}", console.as_str().expect("a reference"));
+    let (head, _) = get(&pool, &session, &path).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    let upgrade = |offers: &str, cookie: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Protocol: {offers}\r\nCookie: session_id={cookie}\r\n\r\n"
+        )
+    };
+    let (head, _) = exchange(&pool, &upgrade("binary", "OpaqueRef:x"), &[]).await;
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    for (offers, chosen, first) in [
+        ("base64, binary", "binary", &b"\x82\x0cRFB 003.008\n"[..]),
+        ("base64", "base64", b"\x81\x10UkZCIDAwMy4wMDgK"),
+    ] {
+        let mut stream = TcpStream::connect(pool.addr()).await.expect("connects");
+        let talk = async {
+            stream
+                .write_all(upgrade(offers, &session).as_bytes())
+                .await
+                .expect("sent");
+            let mut answer = Vec::new();
+            let mut byte = [0];
+            while !answer.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).await.expect("a head");
+                answer.push(byte[0]);
+            }
+            let answer = String::from_utf8(answer).expect("text");
+            assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+            assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+            assert!(
+                answer.contains(&format!("Sec-WebSocket-Protocol: {chosen}\r\n")),
+                "{answer}"
+            );
+            let mut frame = vec![0; first.len()];
+            stream.read_exact(&mut frame).await.expect("a frame");
+            assert_eq!(frame, first);
+            // The version in a masked frame (the mask is zero), in two pieces.
+            let content = &first[2..];
+            let sent = [&[first[0], 0x80 | content.len() as u8, 0, 0, 0, 0], content].concat();
+            stream.write_all(&sent[..9]).await.expect("sent");
+            stream.write_all(&sent[9..]).await.expect("sent");
+            let security: &[u8] = if chosen == "base64" {
+                b"\x81\x04AQE="
+            } else {
+                b"\x82\x02\x01\x01"
+            };
+            let mut frame = vec![0; security.len()];
+            stream.read_exact(&mut frame).await.expect("kinds of security");
+            assert_eq!(frame, security);
+            // A frame of a server is no client's: that is the end, said properly.
+            stream.write_all(&[0x82, 1, 1]).await.expect("sent");
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.expect("it ends");
+            assert_eq!(rest, [0x88, 2, 3, 0xe8]);
+        };
+        tokio::time::timeout(DEADLINE, talk).await.expect("in time");
+    }
+}
