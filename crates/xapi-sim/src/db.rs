@@ -47,6 +47,8 @@ struct Table {
     rows: BTreeMap<Ref, Row>,
     by_uuid: FxHashMap<Box<str>, Ref>,
     deletions: VecDeque<Deletion>,
+    /// When the newest of the deletions that are no longer kept happened.
+    pruned: u64,
 }
 
 pub struct Row {
@@ -245,9 +247,16 @@ impl Db {
         self.tables[class.id].deletions.iter()
     }
 
+    /// Whether deletions after a generation are no longer known.
+    pub fn has_forgotten(&self, class: &Class, since: u64) -> bool {
+        self.tables[class.id].pruned > since
+    }
+
     pub fn forget_deletions(&mut self) {
         for table in &mut self.tables {
-            table.deletions.clear();
+            if let Some(last) = table.deletions.drain(..).next_back() {
+                table.pruned = last.deleted;
+            }
         }
     }
 
@@ -407,14 +416,17 @@ impl Db {
         if self.silent_deletions > 0 {
             self.silent_deletions -= 1;
         } else if class.has_events {
-            let deletions = &mut self.tables[class.id].deletions;
+            let Table {
+                deletions, pruned, ..
+            } = &mut self.tables[class.id];
             deletions.push_back(Deletion {
                 created: row.created,
                 deleted: self.generation,
                 reference,
             });
             if deletions.len() >= DELETIONS_PRUNED_AT {
-                deletions.drain(..deletions.len() - DELETIONS_KEPT);
+                let mut forgotten = deletions.drain(..deletions.len() - DELETIONS_KEPT);
+                *pruned = forgotten.next_back().map_or(*pruned, |gone| gone.deleted);
             }
         }
         true

@@ -70,6 +70,10 @@ pub fn seed(db: &mut Db, users: &[User]) {
         }
     }
     for user in users.iter().filter(|user| !user.role.is_empty()) {
+        // Records from a file may know them already.
+        if subject_of(db, &user.name).is_some() {
+            continue;
+        }
         let roles = db.find("role", "name_label", &user.role);
         let roles = Value::set_of(roles.iter().map(|role| &**role));
         let config = Value::map_of([
