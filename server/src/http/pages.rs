@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use leptos::prelude::{Owner, RenderHtml};
+use leptos::prelude::*;
 use std::sync::Arc;
 
 const MAX_USER_AGENT: usize = 200;
@@ -260,33 +260,40 @@ fn is_local(path: &str) -> bool {
         && path.bytes().all(|byte| byte > b' ')
 }
 
-/// A link, from wherever, only asks.
-pub async fn sign_out_question() -> Response {
-    use leptos::prelude::*;
+/// A small page of one card.
+fn card(status: StatusCode, title: &'static str, body: impl FnOnce() -> AnyView) -> Response {
     let html = Owner::new().with(|| {
         view! {
             <!DOCTYPE html>
             <html lang="en">
                 <head>
                     <app::shell::Head />
-                    <title>"Sign out · Xen Orchestra"</title>
+                    <title>{format!("{title} · Xen Orchestra")}</title>
                 </head>
                 <body class="sign-in">
-                    <main class="sign-in__card">
-                        <h1>"Sign out?"</h1>
-                        <form method="post" action=app::routes::SIGN_OUT class="form">
-                            <button type="submit" class="button button--primary button--large" autofocus>
-                                "Sign out"
-                            </button>
-                        </form>
-                        <a href="/">"Stay signed in"</a>
-                    </main>
+                    <main class="sign-in__card">{body()}</main>
                 </body>
             </html>
         }
         .to_html()
     });
-    ([(header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+    (status, [(header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+}
+
+/// A link, from wherever, only asks.
+pub async fn sign_out_question() -> Response {
+    card(StatusCode::OK, "Sign out", || {
+        view! {
+            <h1>"Sign out?"</h1>
+            <form method="post" action=app::routes::SIGN_OUT class="form">
+                <button type="submit" class="button button--primary button--large" autofocus>
+                    "Sign out"
+                </button>
+            </form>
+            <a href="/">"Stay signed in"</a>
+        }
+        .into_any()
+    })
 }
 
 pub async fn sign_out(
@@ -329,32 +336,23 @@ pub fn to_sign_in(uri: &Uri, peer: Peer) -> Response {
 
 /// Who somebody is cannot be found out for the moment: that is no reason to sign in again.
 pub fn no_store(error: &StoreError) -> Response {
-    use leptos::prelude::*;
     tracing::debug!(%error, "a page cannot be shown without the store");
-    let html = Owner::new().with(|| {
+    let mut page = card(StatusCode::SERVICE_UNAVAILABLE, "Not now", || {
         view! {
-            <!DOCTYPE html>
-            <html lang="en">
-                <head>
-                    <app::shell::Head />
-                    <title>"Not now · Xen Orchestra"</title>
-                </head>
-                <body class="sign-in">
-                    <main class="sign-in__card">
-                        <h1>"Not now"</h1>
-                        <p>
-                            "The server cannot reach the store in which it keeps who is who. You are still signed in: "
-                            "try again in a moment."
-                        </p>
-                        <a href="" class="button button--primary button--large">"Try again"</a>
-                    </main>
-                </body>
-            </html>
+            <h1>"Not now"</h1>
+            <p>
+                "The server cannot reach the store in which it keeps who is who. You are still signed in: try again in a \
+                 moment."
+            </p>
+            <a href="" class="button button--primary button--large">
+                "Try again"
+            </a>
         }
-        .to_html()
+        .into_any()
     });
-    let headers = [(header::CACHE_CONTROL, "no-store"), (header::RETRY_AFTER, "5")];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, Html(html)).into_response()
+    let headers = page.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    page
 }
 
 /// A file of the web client, or the page of a route for whoever is signed in.

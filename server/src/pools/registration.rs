@@ -44,7 +44,7 @@ pub enum RegistryError {
     #[error("at most {MAX_SERVERS} servers can be registered")]
     TooMany,
     #[error("{0}")]
-    InvalidHost(#[from] xapi::client::InvalidHost),
+    InvalidHost(#[from] xapi::InvalidHost),
     #[error("a fingerprint is 32 bytes in hexadecimal, AA:BB:..., or first-use")]
     InvalidFingerprint,
     #[error(transparent)]
