@@ -29,6 +29,8 @@ enum Attack {
     Tokens,
     Oversized,
     Slow,
+    Unread,
+    Members,
     CrossSite,
     Garbage,
 }
@@ -43,6 +45,12 @@ const ATTACKS: &[(&str, Attack, usize)] = &[
         50,
     ),
     ("500 send a request byte by byte", Attack::Slow, 500),
+    ("500 take nothing of their answers", Attack::Unread, 500),
+    (
+        "20 users send calls with 50,000 unknown params",
+        Attack::Members,
+        20,
+    ),
     (
         "50 open sockets from pages of another site",
         Attack::CrossSite,
@@ -65,13 +73,16 @@ pub async fn measure(setting: &Setting) -> anyhow::Result<()> {
         let server = Server::start(&setting.programs, &setting.site, None).await?;
         let address: SocketAddr = server.address.parse()?;
         let attempts = Arc::new(AtomicU64::new(0));
+        let mut user = Client::signed_in(&server.address).await?;
+        let token = user.call("token.create", json!({})).await?;
+        drop(user);
         let mut tasks = JoinSet::new();
         for number in 0..attackers {
-            let attempts = attempts.clone();
+            let (attempts, token) = (attempts.clone(), token.clone());
             tasks.spawn(async move {
                 loop {
                     // Refused, cut off or answered: all the same to an attacker.
-                    let _ = attempt(attack, address, number).await;
+                    let _ = attempt(attack, address, number, &token).await;
                     attempts.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -167,7 +178,7 @@ async fn answered(stream: &mut TcpStream) -> std::io::Result<usize> {
     stream.read(&mut [0; 4096]).await
 }
 
-async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io::Result<()> {
+async fn attempt(attack: Attack, address: SocketAddr, number: usize, token: &Value) -> std::io::Result<()> {
     let mut stream = connect(address).await?;
     let sign_in = |params: Value| {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "session.signIn", "params": params });
@@ -195,6 +206,26 @@ async fn attempt(attack: Attack, address: SocketAddr, number: usize) -> std::io:
             for byte in upgrade(address, "").bytes() {
                 stream.write_all(&[byte]).await?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        Attack::Unread => {
+            let request = format!("GET /signin HTTP/1.1\r\nHost: {address}\r\n\r\n").repeat(100);
+            // Until nothing more is taken, and the server gives up.
+            while stream.write_all(request.as_bytes()).await.is_ok() {}
+        }
+        Attack::Members => {
+            stream.write_all(upgrade(address, "").as_bytes()).await?;
+            answered(&mut stream).await?;
+            stream.write_all(&sign_in(json!({ "token": token }))).await?;
+            answered(&mut stream).await?;
+            let params: serde_json::Map<String, Value> = (0..50_000)
+                .map(|number| (format!("{number:07}"), json!(0)))
+                .collect();
+            let request =
+                json!({ "jsonrpc": "2.0", "id": 2, "method": "acl.explain", "params": params }).to_string();
+            for _ in 0..20 {
+                stream.write_all(&frame(request.as_bytes())).await?;
+                answered(&mut stream).await?;
             }
         }
         Attack::CrossSite => {
