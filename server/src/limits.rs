@@ -14,6 +14,8 @@ pub struct Limits {
     pub strangers: usize,
     /// Answers of one batch, in bytes: they are held until the last of them is there.
     pub batch_answers: usize,
+    /// Failed calls of one user that are in the audit log one by one.
+    pub refused: crate::audit::Flood,
     /// Tokens of one user.
     pub tokens: usize,
     /// Removed objects that are remembered for clients that fall behind.
@@ -52,6 +54,7 @@ impl Default for Limits {
             sign_in_time: Duration::from_secs(60),
             strangers: 100,
             batch_answers: 32 << 20,
+            refused: crate::audit::Flood::default(),
             tokens: 1_000,
             removals: crate::inventory::store::REMEMBERED_REMOVALS,
             token_sweep: Duration::from_secs(3600),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{Subject, hide_secrets},
+    audit::{self, Subject},
     inventory::Object,
 };
 use app::rpc::{ErrorCode, RpcError};
@@ -30,6 +30,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const LONGEST_BATCH: usize = 100;
 /// The same before sign-in.
 const LONGEST_BATCH_OF_STRANGERS: usize = 10;
+
+/// Characters of a name, where it is repeated.
+const LONGEST_NAME: usize = 200;
 
 /// Answers of a batch so small are kept whatever the others take: they tell what was done.
 const SMALL_ANSWER: usize = 1 << 10;
@@ -273,17 +276,15 @@ async fn run(
         user_id: Some(subject.id.clone()),
         user_name: Some(subject.record.email.clone()),
         address: connection.address.clone(),
+        pseudonym: None,
     };
-    let mut said = hide_secrets(method.name, &Value::Object(params.clone()));
-    let mut objects = None;
-    let result = AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut objects))
+    let mut said = Some(Map::new());
+    let result = AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut said))
         .catch_unwind()
         .await;
     let result = result.unwrap_or_else(|_| Err(panicked(method)));
-    if let Some(objects) = objects {
-        said["$objects"] = objects;
-    }
     let outcome = result.as_ref().map(drop).map_err(Failure::summary);
+    let said = said.unwrap_or_default();
     app.audit.call(subject, method.name, said, outcome).await;
     result
 }
@@ -293,25 +294,38 @@ fn panicked(method: &Method) -> Failure {
     Failure::internal("internal error")
 }
 
-/// `named` becomes what the params name, as people know it.
+/// `said` becomes what is to be written down of the params and of what they name, if anything is.
 async fn run_checked(
     app: &Arc<App>,
     connection: &Arc<Connection>,
     method: &Method,
     user: Option<Caller>,
     mut params: Map<String, Value>,
-    named: &mut Option<Value>,
+    said: &mut Option<Map<String, Value>>,
 ) -> Result<Outcome, Failure> {
-    check_permission(method, user.as_ref())?;
+    let show = |said: &mut Option<Map<String, Value>>, params: &Map<String, Value>| {
+        if let Some(said) = said {
+            *said = audit::shown(method.params.as_ref(), params);
+        }
+    };
+    if let Err(refused) = check_permission(method, user.as_ref()) {
+        show(said, &params);
+        return Err(refused);
+    }
     if params.remove("_log").is_some_and(|log| log != Value::Bool(false)) && !is_admin(user.as_ref()) {
         return Err(error::unauthorized(Some("admin"), None).into());
     }
     alias_and_drop(method, &mut params)?;
-    if let Some(schema) = &method.params {
-        schema.check(&mut params).map_err(error::invalid_parameters)?;
-    }
+    let checked = match &method.params {
+        Some(schema) => schema.check(&mut params),
+        None => Ok(()),
+    };
+    show(said, &params);
+    checked.map_err(error::invalid_parameters)?;
     let objects = resolve(app, method, user.as_ref(), &params)?;
-    *named = names(&objects);
+    if let (Some(said), Some(named)) = (said, names(&objects)) {
+        said.insert("$objects".to_owned(), named);
+    }
     let call = Call {
         app: app.clone(),
         connection: connection.clone(),
@@ -352,9 +366,10 @@ fn alias_and_drop(method: &Method, params: &mut Map<String, Value>) -> Result<()
         let name = marked.trim_end_matches('?').to_owned();
         let value = params.remove(&marked).unwrap_or(Value::Null);
         if params.contains_key(&name) {
+            let name = error::shortened(&name, LONGEST_NAME);
             return Err(error::invalid_param(
                 &format!("/{name}"),
-                &format!("both {name} and {marked} are given"),
+                &format!("both {name} and {name}? are given"),
             )
             .into());
         }
@@ -413,7 +428,7 @@ fn names(objects: &FxHashMap<&'static str, Arc<Object>>) -> Option<Value> {
     let shown = objects.iter().map(|(param, object)| {
         let mut shown = json!({ "id": &*object.id, "type": object.kind.as_str() });
         if let Some(name) = object.json_text("name_label") {
-            shown["name"] = name.into();
+            shown["name"] = error::shortened(&name, LONGEST_NAME).into();
         }
         ((*param).to_owned(), shown)
     });
@@ -424,9 +439,9 @@ fn names(objects: &FxHashMap<&'static str, Arc<Object>>) -> Option<Value> {
 fn no_such(id: &str, text: &str, kinds: &[&str]) -> RpcError {
     let mut error = error::no_such_object(id, text);
     if kinds.len() > 1 {
-        error.data = Some(json!({ "id": id, "type": kinds }));
+        error.data = Some(json!({ "id": error::shortened(id, LONGEST_NAME), "type": kinds }));
     } else if kinds.is_empty() {
-        error.data = Some(json!({ "id": id }));
+        error.data = Some(json!({ "id": error::shortened(id, LONGEST_NAME) }));
     }
     error
 }

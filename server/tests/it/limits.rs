@@ -341,3 +341,25 @@ async fn pings_without_end_do_not_fill_the_memory() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_full_of_unknown_params_is_answered_in_short() {
+    let server = TestServer::start().await;
+    let mut user = server.plain_user().await;
+    let params: Value = (0..60_000)
+        .map(|number| (format!("unknown{number}"), json!(0)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let error = user.call("acl.explain", params).await.expect_err("refused");
+    assert_eq!(error["code"], 10);
+    let told = error["data"]["errors"].as_array().expect("a list").len();
+    // An object and a permission are missing, too.
+    assert_eq!((told, &error["data"]["more"]), (20, &json!(60_002 - 20)));
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("59982"))
+    );
+    assert!(error.to_string().len() < 10_000);
+    server.stop().await;
+}

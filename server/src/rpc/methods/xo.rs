@@ -42,7 +42,7 @@ pub fn methods() -> Vec<Method> {
         .params([
             ("compress", boolean().default_to(true)),
             ("entries", array(string()).optional()),
-            ("passphrase", string().optional()),
+            ("passphrase", string().secret().optional()),
         ]),
         Method::new(
             "xo.importConfig",
@@ -50,7 +50,7 @@ pub fn methods() -> Vec<Method> {
             "take up a configuration that was exported",
             import_config,
         )
-        .params([("passphrase", string().optional())]),
+        .params([("passphrase", string().secret().optional())]),
     ]
 }
 
