@@ -10,7 +10,7 @@ use crate::{
     limits::Limits,
     persist::{self, Backend, Store, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
-    rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
+    rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry, room::Rooms},
     transfer::{self, Export, Line, TransferError},
 };
 use anyhow::Context as _;
@@ -45,6 +45,8 @@ pub struct App {
     pub audit: Audit,
     pub feed: Arc<Feed>,
     pub connections: Connections,
+    /// For messages that are being worked on.
+    pub rooms: Arc<Rooms>,
     pub registry: Registry,
     pub downloads: Downloads,
     pub uploads: Uploads,
@@ -124,6 +126,7 @@ impl App {
             audit,
             feed,
             connections: Connections::default(),
+            rooms: Rooms::new(limits.messages),
             registry: Registry::new(methods::all()),
             downloads: Downloads::default(),
             uploads: Uploads::default(),

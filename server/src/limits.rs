@@ -14,6 +14,10 @@ pub struct Limits {
     pub strangers: usize,
     /// Answers of one batch, in bytes: they are held until the last of them is there.
     pub batch_answers: usize,
+    /// The longest message of a signed-in client. None of the methods needs one so long.
+    pub message: usize,
+    /// What all messages that are being worked on may take in memory.
+    pub messages: usize,
     /// Failed calls of one user that are in the audit log one by one.
     pub refused: crate::audit::Flood,
     /// Tokens of one user.
@@ -54,6 +58,8 @@ impl Default for Limits {
             sign_in_time: Duration::from_secs(60),
             strangers: 100,
             batch_answers: 32 << 20,
+            message: 1 << 20,
+            messages: 128 << 20,
             refused: crate::audit::Flood::default(),
             tokens: 1_000,
             removals: crate::inventory::store::REMEMBERED_REMOVALS,

@@ -6,6 +6,7 @@ use super::{
     frame::Frame,
     methods::missing,
     registry::{Call, Caller, Method, Outcome, Permission},
+    room::Room,
 };
 use crate::{
     app::App,
@@ -16,7 +17,7 @@ use app::rpc::{ErrorCode, RpcError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -37,10 +38,27 @@ const LONGEST_NAME: usize = 200;
 /// Answers of a batch so small are kept whatever the others take: they tell what was done.
 const SMALL_ANSWER: usize = 1 << 10;
 
-/// The turn of the message at hand, and where more can be had.
+/// Positional params that are looked at.
+const MOST_POSITIONAL: usize = 50;
+/// What a message may take in memory before sign-in; nothing that a stranger can ask needs more.
+const ROOM_OF_STRANGERS: usize = 256 << 10;
+/// Messages that are parsed beside the threads that answer others.
+const LONG: usize = 64 << 10;
+
+/// The turn of the message at hand, where more can be had, and the room that it takes.
 pub struct Turn {
     pub turns: Arc<Semaphore>,
     pub own: OwnedSemaphorePermit,
+    /// What the message takes in memory.
+    pub cost: usize,
+    pub _room: Option<Room>,
+}
+
+/// Waits until there is room for what a message will take. A stranger has one message at a time, and takes
+/// nothing from the others.
+pub async fn room_for(app: &App, connection: &Connection, cost: usize) -> Option<Room> {
+    let user = connection.signed_in()?;
+    app.rooms.take(&user.user_id, cost).await
 }
 
 /// The pieces of an answer's JSON.
@@ -50,10 +68,28 @@ type Pieces = Vec<Bytes>;
 pub async fn answer(
     app: &Arc<App>,
     connection: &Arc<Connection>,
-    message: &[u8],
+    message: &Bytes,
     turn: Turn,
 ) -> Option<Frame> {
-    let parsed: Value = match serde_json::from_slice(message) {
+    let most = match connection.signed_in() {
+        Some(_) => app.rooms.share(),
+        None => ROOM_OF_STRANGERS,
+    };
+    if turn.cost > most {
+        let error = invalid_request("the message holds too many values");
+        return Some(Frame::text(failed(&id_of(message), &error, true)));
+    }
+    let parsed = if message.len() > LONG {
+        let message = message.clone();
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&message));
+        match parsed.await {
+            Ok(parsed) => parsed,
+            Err(error) => Err(serde::de::Error::custom(error)),
+        }
+    } else {
+        serde_json::from_slice(message)
+    };
+    let parsed: Value = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             let error =
@@ -100,7 +136,9 @@ async fn answer_batch(
     app: &Arc<App>,
     connection: &Arc<Connection>,
     requests: Vec<Value>,
-    Turn { turns, own }: Turn,
+    Turn {
+        turns, own, _room, ..
+    }: Turn,
 ) -> Vec<Pieces> {
     let held = AtomicUsize::new(0);
     let one = async |request: Value| {
@@ -144,6 +182,20 @@ async fn answer_batch(
     });
     let answers = futures_util::future::join_all(calls).await;
     answers.into_iter().flatten().collect()
+}
+
+/// The id of a request that is not parsed as a whole; null when there is none, or it is long.
+fn id_of(message: &[u8]) -> Value {
+    #[derive(serde::Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+    }
+    let id = serde_json::from_slice::<Head>(message).ok();
+    let id = id.filter(|head| head.id.get().len() <= SMALL_ANSWER);
+    id.and_then(|head| serde_json::from_str(head.id.get()).ok())
+        .filter(|id: &Value| id.is_number() || id.is_string())
+        .unwrap_or_default()
 }
 
 fn too_long(length: usize, limit: usize) -> RpcError {
@@ -198,6 +250,7 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
         // Positional params pass today's parser, and then mean nothing.
         Some(Value::Array(params)) => params
             .into_iter()
+            .take(MOST_POSITIONAL)
             .enumerate()
             .map(|(i, value)| (i.to_string(), value))
             .collect(),

@@ -163,7 +163,10 @@ fn log(server: &TestServer) -> String {
 #[tokio::test]
 async fn nobody_breaks_the_chain_by_a_huge_name() {
     let folder = Folder::new();
-    let large = Limits::default;
+    let large = || Limits {
+        message: 8 << 20,
+        ..Limits::default()
+    };
     let server = logging_in(&folder, large()).await;
     let mut user = server.plain_user().await;
     let huge = "A".repeat(2 << 20);

@@ -363,3 +363,73 @@ async fn a_message_full_of_unknown_params_is_answered_in_short() {
     assert!(error.to_string().len() < 10_000);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_of_too_many_values_is_refused_before_it_is_read() {
+    let server = TestServer::start().await;
+    let mut user = server.plain_user().await;
+    let zeros = vec![0; 500_000];
+    let error = user
+        .call(
+            "user.set",
+            json!({ "id": "x", "preferences": { "a": zeros[..250_000] } }),
+        )
+        .await;
+    assert_eq!(error.expect_err("refused")["code"], -32600);
+    let within = json!({ "id": "x", "preferences": { "a": zeros[..100_000] } });
+    assert_eq!(
+        user.fails("user.set", within).await.0,
+        2,
+        "not too many for a user"
+    );
+    // A stranger asks nothing that needs as much.
+    let mut stranger = server.connect().await;
+    let guess = |values: usize| json!({ "email": "x", "password": "y", "more": zeros[..values] });
+    let error = stranger.call("session.signIn", guess(10_000)).await;
+    assert_eq!(error.expect_err("refused")["code"], -32600);
+    let error = stranger.call("session.signIn", guess(100)).await;
+    assert_eq!(error.expect_err("refused")["code"], 3);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn large_messages_of_one_user_wait_for_one_another_and_others_do_not() {
+    let server = TestServer::start_with(Limits {
+        messages: 400 << 10,
+        ..Limits::default()
+    })
+    .await;
+    let pool = pool().await;
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let (_, vm) = guest(&pool, "Running");
+    let mut other = server.plain_user().await;
+    let own = other.ok("session.getUser", json!({})).await["id"].clone();
+    pool.set_black_hole(true);
+    // Each takes more than half of what one user may take.
+    let tag = |number: u32| json!({ "id": vm, "tag": format!("{number}{}", "x".repeat(30 << 10)) });
+    let mut waiting = vec![admin.request("tag.add", tag(1)).await];
+    waiting.push(admin.request("tag.add", tag(2)).await);
+    eventually("the first has begun", async || {
+        (pool.stats().calls_of("VM.add_tags") > 0).then_some(())
+    })
+    .await;
+    let preferences = json!({ "id": own, "preferences": { "note": "x".repeat(30 << 10) } });
+    for _ in 0..20 {
+        other.ok("user.set", preferences.clone()).await;
+    }
+    assert_eq!(
+        pool.stats().calls_of("VM.add_tags"),
+        1,
+        "the second has not begun"
+    );
+    pool.set_black_hole(false);
+    for _ in 0..2 {
+        let answer = admin.answer().await;
+        assert_eq!(answer["result"], true, "{answer}");
+        waiting.retain(|id| answer["id"] != *id);
+    }
+    assert!(waiting.is_empty());
+    server.stop().await;
+    pool.stop().await;
+}
