@@ -128,8 +128,8 @@ impl App {
             connections: Connections::default(),
             rooms: Rooms::new(limits.messages),
             registry: Registry::new(methods::all()),
-            downloads: Downloads::default(),
-            uploads: Uploads::default(),
+            downloads: Downloads::new(limits.tickets),
+            uploads: Uploads::new(limits.tickets),
             waiting: Waiting::default(),
             whole: Mutex::default(),
             // 53 bits: the browser's numbers hold it.

@@ -18,6 +18,8 @@ pub struct Limits {
     pub message: usize,
     /// What all messages that are being worked on may take in memory.
     pub messages: usize,
+    /// Downloads, and uploads, of one user that wait at a time.
+    pub tickets: usize,
     /// Failed calls of one user that are in the audit log one by one.
     pub refused: crate::audit::Flood,
     /// Tokens of one user.
@@ -60,6 +62,7 @@ impl Default for Limits {
             batch_answers: 32 << 20,
             message: 1 << 20,
             messages: 128 << 20,
+            tickets: 20,
             refused: crate::audit::Flood::default(),
             tokens: 1_000,
             removals: crate::inventory::store::REMEMBERED_REMOVALS,

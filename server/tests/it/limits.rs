@@ -433,3 +433,21 @@ async fn large_messages_of_one_user_wait_for_one_another_and_others_do_not() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn downloads_of_one_user_push_out_only_their_own() {
+    let server = TestServer::start().await;
+    let (mut admin, mut user) = (server.admin().await, server.plain_user().await);
+    let ndjson = json!({ "ndjson": true });
+    let path = |offer: Value| offer["$getFrom"].as_str().expect("a path").to_owned();
+    let of_admin = path(admin.ok("xo.getAllObjects", ndjson.clone()).await);
+    let first = path(user.ok("xo.getAllObjects", ndjson.clone()).await);
+    let mut last = String::new();
+    for _ in 0..1_020 {
+        last = path(user.ok("xo.getAllObjects", ndjson.clone()).await);
+    }
+    assert_eq!(server.get(&of_admin, "").await.0, 200);
+    assert_eq!(server.get(&first, "").await.0, 404, "the own oldest goes");
+    assert_eq!(server.get(&last, "").await.0, 200);
+    server.stop().await;
+}

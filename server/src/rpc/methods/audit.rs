@@ -2,6 +2,7 @@
 
 use crate::{
     audit::{self, Problem, Record, Wanted},
+    http::{downloads::Download, one_time::Owner},
     rpc::{
         error::{Failure, shortened},
         registry::{Call, Method, Outcome, Permission},
@@ -81,10 +82,13 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
         .iter()
         .map(|record| Bytes::from(format!("{}\n", json!(record))))
         .collect();
-    let path = call
-        .app
-        .downloads
-        .offer("application/x-ndjson", Some("audit.ndjson"), lines);
+    let download = Download {
+        content_type: "application/x-ndjson",
+        name: Some("audit.ndjson".to_owned()),
+        parts: lines,
+        noted: None,
+    };
+    let path = call.app.downloads.offer(Owner::of(&call)?, download);
     Ok(Outcome::Value(json!({ "$getFrom": path })))
 }
 
