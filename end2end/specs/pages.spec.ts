@@ -73,3 +73,16 @@ test('the palette, the drawer and the dialogs', async ({ app }) => {
   await app.getByRole('button', { name: 'Add a server' }).click()
   await look(app, 'server-form')
 })
+
+test('the client leads to the pages of the server, and they lead back', async ({ app }) => {
+  await app.getByRole('link', { name: 'Users, rights, audit log' }).click()
+  await app.waitForURL(url => url.pathname === '/admin')
+  await expect(app.getByRole('heading', { level: 1 })).toBeVisible()
+  await app.getByRole('link', { name: 'Xen Orchestra' }).click()
+  await app.waitForURL(url => url.pathname === '/vms')
+  await alive(app)
+  await app.getByRole('button', { name: 'Account' }).click()
+  await app.getByRole('link', { name: 'My account' }).click()
+  await app.waitForURL(url => url.pathname === '/account')
+  await expect(app.getByRole('heading', { level: 1 })).toHaveText('My account')
+})

@@ -173,6 +173,11 @@ impl Access {
         self.remove_ids(ids, Vec::new()).await
     }
 
+    /// Whether entries say something of an object.
+    pub fn speaks_of(&self, object: &str) -> bool {
+        !self.entries().ids(|entry| entry.object == object).is_empty()
+    }
+
     /// Removes what entries say of an object that is gone for good.
     pub async fn forget_object(&self, object: &str) -> Result<bool, StoreError> {
         let _turn = self.writing.lock().await;

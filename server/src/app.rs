@@ -8,7 +8,7 @@ use crate::{
     http::{admin::Waiting, downloads::Downloads, uploads::Uploads},
     inventory,
     limits::Limits,
-    persist::{self, Backend, Store, redis::Place, secrets::Secrets},
+    persist::{self, Backend, Store, StoreError, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry, room::Rooms},
     transfer::{self, Export, Line, TransferError},
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -60,6 +60,11 @@ pub struct App {
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
+
+/// Calls that run when the server is told to stop get so long to be answered.
+const GRACE: Duration = Duration::from_secs(20);
+/// After a failure to read what the store knows better.
+const REREAD: Duration = Duration::from_secs(1);
 
 /// The administrator that the first start made.
 #[derive(Clone, Debug)]
@@ -155,21 +160,55 @@ impl App {
             let _people = self.accounts.hold().await;
             let _entries = self.access.hold().await;
             let _servers = self.pools.hold().await;
-            let before = self.accounts.users();
             let lines = transfer::import_config(&self.store, &self.secrets, export, false).await?;
-            self.accounts.reload().await?;
-            self.access.reload().await?;
-            // Who is somebody else now comes back as that.
-            for user in before {
-                let now = self.accounts.user(&user.id);
-                if now.is_none_or(|now| now.permission != user.permission) {
-                    self.connections.end_user(&user.id);
-                }
-            }
+            self.reload_people().await?;
             lines
         };
         self.pools.reload().await?;
         Ok(lines)
+    }
+
+    /// Whoever calls it holds people and entries.
+    async fn reload_people(&self) -> Result<(), StoreError> {
+        let before = self.accounts.users();
+        self.accounts.reload().await?;
+        self.access.reload().await?;
+        // Who is somebody else now comes back as that.
+        for user in before {
+            let now = self.accounts.user(&user.id);
+            if now.is_none_or(|now| now.permission != user.permission) {
+                self.connections.end_user(&user.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is in memory anew, whenever the store knows better, until the server stops.
+    async fn follow_store(&self) {
+        let read_anew = async || {
+            self.store.surprise().await?;
+            {
+                let _people = self.accounts.hold().await;
+                let _entries = self.access.hold().await;
+                self.reload_people().await?;
+            }
+            self.pools.reload().await?;
+            self.store.has_read_anew();
+            Ok::<_, StoreError>(())
+        };
+        loop {
+            let done = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                done = read_anew() => done,
+            };
+            match done {
+                Ok(()) => tracing::info!("people, rights and servers were read anew"),
+                Err(error) => {
+                    tracing::warn!(%error, "people, rights and servers could not be read anew");
+                    tokio::time::sleep(REREAD).await;
+                }
+            }
+        }
     }
 
     /// Starts the pools' drivers and the pacer of notifications.
@@ -178,6 +217,8 @@ impl App {
         self.tasks.spawn(async move { feed.pace(cancel).await });
         let app = self.clone();
         self.tasks.spawn(async move { app.sweep_tokens().await });
+        let app = self.clone();
+        self.tasks.spawn(async move { app.follow_store().await });
         self.pools.start();
     }
 
@@ -271,9 +312,15 @@ impl App {
         self.cancel.clone()
     }
 
-    /// Ends clients, then links.
+    /// Ends clients when their calls are answered, or after a while, then links.
     pub async fn stop(&self) {
         self.cancel.cancel();
+        if tokio::time::timeout(GRACE, self.connections.gone())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some calls are not answered: what they began goes on in their pools");
+        }
         for connection in self.connections.list() {
             connection.closing.cancel();
         }

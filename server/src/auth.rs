@@ -94,13 +94,21 @@ impl Accounts {
     pub async fn open(store: Store, secrets: Secrets, most_tokens: usize) -> Result<Self, StoreError> {
         let people = People::read(&store).await?;
         let tokens = Tokens::open(store.clone(), most_tokens).await?;
+        let throttle = Throttle::default();
+        // Guesses from elsewhere must not lock those out who were here before a restart.
+        for (_, token) in tokens.list(None).await? {
+            if let Some(user) = people.users.get(&token.user_id) {
+                let addresses = token.last_uses.keys();
+                addresses.for_each(|address| throttle.know(&user.email, address));
+            }
+        }
         Ok(Self {
             store,
             secrets,
             people: RwLock::new(people),
             writing: tokio::sync::Mutex::default(),
             tokens,
-            throttle: Throttle::default(),
+            throttle,
             checks: Checks::default(),
             used_otps: Mutex::default(),
         })
@@ -162,6 +170,10 @@ impl Accounts {
     ) -> Result<(String, Arc<UserRecord>, Attempt), SignInError> {
         if password.is_empty() {
             return Err(SignInError::EmptyPassword);
+        }
+        // Nobody's: not worth anybody's time.
+        if email.chars().count() > people::LONGEST_NAME {
+            return Err(SignInError::InvalidCredentials);
         }
         let _check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
         let attempt = self
@@ -298,14 +310,24 @@ impl Accounts {
         self.write_users(Vec::new(), [(id.to_owned(), user)]).await
     }
 
+    /// Whether what opened a session is still there: it may have been taken away while the session was being opened.
+    pub async fn still_opens(&self, signed_in: &SignedIn) -> Result<bool, StoreError> {
+        match &signed_in.token {
+            Some(id) => self.tokens.is_there(id).await,
+            None => Ok(true),
+        }
+    }
+
     /// `address` is noted as the token's last use.
     pub async fn sign_in_with_token(&self, secret: &str, address: &str) -> Result<SignedIn, SignInError> {
+        if secret.is_empty() {
+            return Err(SignInError::InvalidCredentials);
+        }
         let Some((user_id, Expiry(expires))) = self.tokens.use_token(secret, address).await? else {
             return Err(SignInError::InvalidCredentials);
         };
-        if self.user(&user_id).is_none() {
-            return Err(SignInError::InvalidCredentials);
-        }
+        let user = self.user(&user_id).ok_or(SignInError::InvalidCredentials)?;
+        self.throttle.know(&user.email, address);
         Ok(SignedIn {
             user_id,
             expires: Some(expires),

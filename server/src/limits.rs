@@ -8,10 +8,14 @@ pub struct Limits {
     pub pace: Pace,
     /// A form that does not arrive in that time is not waited for.
     pub form_time: Duration,
+    /// A client of HTTP that takes nothing of its answer for so long is given up.
+    pub stalled: Duration,
     /// Who has not signed in by then loses the socket to somebody who may.
     pub sign_in_time: Duration,
     /// Sockets of one address on which nobody has signed in.
     pub strangers: usize,
+    /// Connections of one user.
+    pub sessions: usize,
     /// Answers of one batch, in bytes: they are held until the last of them is there.
     pub batch_answers: usize,
     /// The longest message of a signed-in client. None of the methods needs one so long.
@@ -57,8 +61,10 @@ impl Default for Limits {
         Self {
             pace: Pace::default(),
             form_time: Duration::from_secs(15),
+            stalled: crate::rpc::conversation::STALLED,
             sign_in_time: Duration::from_secs(60),
             strangers: 100,
+            sessions: 1_000,
             batch_answers: 32 << 20,
             message: 1 << 20,
             messages: 128 << 20,

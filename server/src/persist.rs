@@ -144,6 +144,12 @@ pub trait Backend: Send + Sync {
     /// Leaves no trace of what was replaced or removed before.
     fn scrub(&self) -> Pending<'_, ()>;
     fn status(&self) -> Status;
+    /// Waits until the store holds a change of which the caller was told that its outcome is not known: what is in
+    /// memory is to be read anew, and nothing is changed before [`Backend::has_read_anew`].
+    fn surprise(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+    fn has_read_anew(&self) {}
     /// Leaves it to the next one who comes. What is not closed is left, too, only later.
     fn close(&self) -> Pending<'_, ()> {
         Box::pin(async { Ok(()) })
@@ -297,6 +303,22 @@ impl Store {
 
     pub fn status(&self) -> Status {
         self.backend.status()
+    }
+
+    /// Whether something can be kept now: to be asked before something is done that would have to be noted afterwards.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.status()
+            .problem
+            .map_or(Ok(()), |why| Err(StoreError::Away(why)))
+    }
+
+    /// See [`Backend::surprise`].
+    pub async fn surprise(&self) -> Result<(), StoreError> {
+        self.backend.surprise().await
+    }
+
+    pub fn has_read_anew(&self) {
+        self.backend.has_read_anew();
     }
 
     /// The last thing that is done with a store.

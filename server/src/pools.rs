@@ -10,11 +10,14 @@ mod driver;
 mod failure;
 mod fingerprint;
 mod line;
+mod links;
 mod records;
+mod registration;
 mod shown;
 
 pub use call::Pool;
 pub use failure::LinkError;
+pub use registration::{Amendment, Registration, RegistryError};
 
 use crate::{
     auth::tokens::now_ms,
@@ -27,11 +30,12 @@ use app::{
     rpc::methods::Server,
 };
 use fingerprint::normal_fingerprint;
+use links::{Link, LinkState, Shared};
 use shown::{row, server};
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -45,163 +49,10 @@ pub const MAX_SERVERS: usize = 200;
 /// At the end, links and what they left are waited for so long.
 const STOPPING: Duration = Duration::from_secs(5);
 
-/// What a registration asks for.
-#[derive(Clone, Debug, Default)]
-pub struct Registration {
-    pub host: String,
-    pub username: String,
-    pub password: String,
-    pub label: Option<String>,
-    pub allow_unauthorized: bool,
-    pub http_proxy: Option<String>,
-    pub fingerprint: Option<String>,
-}
-
-/// A change of a registration; the outer `None` keeps, `Some(None)` erases.
-#[derive(Clone, Debug, Default)]
-pub struct Amendment {
-    pub label: Option<Option<String>>,
-    pub host: Option<String>,
-    pub username: Option<String>,
-    pub password: Option<String>,
-    pub allow_unauthorized: Option<bool>,
-    pub read_only: Option<bool>,
-    pub http_proxy: Option<Option<String>>,
-    pub fingerprint: Option<Option<String>>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    #[error("no such server {0}")]
-    NoSuchServer(String),
-    #[error("server already exists")]
-    AlreadyExists { id: String },
-    #[error("the server is {actual:?}")]
-    IncorrectState {
-        id: String,
-        actual: LinkStatus,
-        expected: LinkStatus,
-    },
-    #[error("at most {MAX_SERVERS} servers can be registered")]
-    TooMany,
-    #[error("{0}")]
-    InvalidHost(#[from] xapi::client::InvalidHost),
-    #[error("a fingerprint is 32 bytes in hexadecimal, AA:BB:..., or first-use")]
-    InvalidFingerprint,
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What is known of one link, apart from its registration.
-#[derive(Clone, Debug, Default)]
-struct LinkState {
-    status: LinkStatus,
-    error: Option<LinkError>,
-    since: i64,
-    last_event: Option<i64>,
-    next_attempt: Option<i64>,
-    pool_id: Option<Arc<str>>,
-    master: Option<String>,
-}
-
-struct Link {
-    record: ServerRecord,
-    state: LinkState,
-    source: inventory::store::Source,
-    pool: Option<Arc<Pool>>,
-    driver: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
-    /// It is steered by one at a time: a driver that has to be waited for holds up nobody but those who want the same link.
-    steering: Arc<tokio::sync::Mutex<()>>,
-}
-
-type Links = BTreeMap<String, Link>;
-
-/// What drivers share.
-struct Shared {
-    store: Store,
-    secrets: Secrets,
-    inventory: Arc<inventory::Store>,
-    pace: Pace,
-    links: Mutex<Links>,
-    /// Grows when a row of [`Pools::rows`] changed in more than its age.
-    changed: watch::Sender<u64>,
-    tracker: TaskTracker,
-    next_source: AtomicU32,
-    /// One change of the kept registrations at a time, on disk and in memory alike.
-    writing: Arc<tokio::sync::Mutex<()>>,
-}
-
 /// The registry of servers.
 #[derive(Clone)]
 pub struct Pools {
     shared: Arc<Shared>,
-}
-
-impl Shared {
-    fn links(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes what is known of a link and tells those who watch.
-    fn set_state(&self, id: &str, change: impl FnOnce(&mut LinkState)) {
-        if let Some(link) = self.links().get_mut(id) {
-            let status = link.state.status;
-            change(&mut link.state);
-            if link.state.status != status {
-                link.state.since = now_ms();
-            }
-        }
-        self.changed.send_modify(|revision| *revision += 1);
-    }
-
-    /// Changes and keeps the registration. Once begun it is finished, even if the caller is cancelled: a
-    /// write that is left behind would bring a removed server back.
-    async fn amend(
-        self: &Arc<Self>,
-        id: &str,
-        change: impl FnOnce(&mut ServerRecord) + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let change = |_: &Links, record: &mut ServerRecord| {
-            change(record);
-            Ok(())
-        };
-        self.try_amend(id, change).await
-    }
-
-    /// As [`Shared::amend`], for a change that may be refused for the sake of the others.
-    async fn try_amend<E: From<StoreError> + Send + 'static>(
-        self: &Arc<Self>,
-        id: &str,
-        change: impl FnOnce(&Links, &mut ServerRecord) -> Result<(), E> + Send + 'static,
-    ) -> Result<(), E> {
-        let (shared, id) = (self.clone(), id.to_owned());
-        let writing = self.tracker.spawn(async move {
-            let _turn = shared.writing.lock().await;
-            let record = {
-                let links = shared.links();
-                let Some(link) = links.get(&id) else {
-                    return Ok(());
-                };
-                let mut record = link.record.clone();
-                change(&links, &mut record)?;
-                if record == link.record {
-                    return Ok(());
-                }
-                record
-            };
-            shared.store.put(&id, &record).await?;
-            if let Some(link) = shared.links().get_mut(&id) {
-                link.record = record;
-            }
-            shared.changed.send_modify(|revision| *revision += 1);
-            Ok(())
-        });
-        writing
-            .await
-            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string()).into()))
-    }
 }
 
 impl Pools {
@@ -257,24 +108,38 @@ impl Pools {
         shared.writing.clone().lock_owned().await
     }
 
-    /// Takes up registrations that came into the store, or changed there, by another way than ours.
+    /// Takes up what became of registrations in the store by another way than ours.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        for (id, record) in self.shared.store.list::<ServerRecord>().await? {
+        let kept = self.shared.store.list::<ServerRecord>().await?;
+        let mut ids: BTreeSet<String> = kept.into_iter().map(|(id, _)| id).collect();
+        ids.extend(self.shared.links().keys().cloned());
+        for id in ids {
             // One that is not there yet is not steered by anybody.
             let _steering = self.steer(&id).await;
-            let before = self.shared.links().get(&id).map(|link| link.record.clone());
-            match before {
-                Some(before) if before == record => continue,
-                Some(_) => {
-                    self.stop_driver(&id).await;
-                    if let Some(link) = self.shared.links().get_mut(&id) {
-                        link.record = record.clone();
+            let record = {
+                let _turn = self.shared.writing.lock().await;
+                let record = self.shared.store.get::<ServerRecord>(&id).await?;
+                match (self.shared.links().get_mut(&id), &record) {
+                    (Some(link), Some(record)) if link.record == *record => continue,
+                    (Some(link), Some(record)) => link.record = record.clone(),
+                    _ => {}
+                }
+                record
+            };
+            self.stop_driver(&id).await;
+            match record {
+                Some(record) => {
+                    if !self.shared.links().contains_key(&id) {
+                        self.insert(id.clone(), record.clone());
+                    }
+                    if record.enabled {
+                        self.spawn_driver(&id);
                     }
                 }
-                None => self.insert(id.clone(), record.clone()),
-            }
-            if record.enabled {
-                self.spawn_driver(&id);
+                None => {
+                    self.shared.links().remove(&id);
+                    self.shared.changed.send_modify(|revision| *revision += 1);
+                }
             }
         }
         Ok(())

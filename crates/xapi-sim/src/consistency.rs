@@ -7,11 +7,12 @@ use crate::ops::lifecycle;
 use crate::value::{NULL_REF, Value};
 
 /// References that may outlive what they point to, as on real pools.
-const MAY_DANGLE: [(&str, &str); 5] = [
+const MAY_DANGLE: [(&str, &str); 6] = [
     ("VM", "snapshot_of"),
     ("VDI", "snapshot_of"),
     ("session", "this_host"),
     ("task", "session"),
+    ("VDI", "metadata_of_pool"),
     ("VM", "scheduled_to_be_resident_on"),
 ];
 

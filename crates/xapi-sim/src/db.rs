@@ -4,11 +4,14 @@
 //! Names of classes and fields come from the code, not from clients: a name that the model does not know is a
 //! programming error and panics. Clients' names are checked against the model in `rpc`.
 
+mod relations;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
+use self::relations::{is_set, targets};
 use crate::clock;
 use crate::disks::Disks;
 use crate::fault::Fault;
@@ -31,6 +34,8 @@ pub struct Db {
     pub seed: Seed,
     /// What is on the disks.
     pub(crate) disks: Disks,
+    /// What is kept as files beside the records: certificates, lists of revoked ones.
+    pub(crate) files: BTreeMap<String, String>,
     /// Deletions still to be kept out of the history (a test knob: lost `del` events).
     silent_deletions: usize,
     /// How far the clocks of this pool's hosts are from the right time, in seconds.
@@ -42,6 +47,8 @@ struct Table {
     rows: BTreeMap<Ref, Row>,
     by_uuid: FxHashMap<Box<str>, Ref>,
     deletions: VecDeque<Deletion>,
+    /// When the newest of the deletions that are no longer kept happened.
+    pruned: u64,
 }
 
 pub struct Row {
@@ -97,6 +104,7 @@ impl Db {
             changed: BTreeMap::new(),
             seed: Seed::new(seed),
             disks: Disks::default(),
+            files: BTreeMap::new(),
             silent_deletions: 0,
             clock_skew: 0,
         }
@@ -191,6 +199,12 @@ impl Db {
             .map(|(reference, _)| reference.clone())
     }
 
+    /// The names of the files in a folder.
+    pub(crate) fn file_names(&self, folder: &str) -> Vec<String> {
+        let names = self.files.keys().filter_map(|name| name.strip_prefix(folder));
+        names.map(str::to_owned).collect()
+    }
+
     /// Rows per class that is kept in the database, as `valid_ref_counts` wants them.
     pub fn counts(&self) -> impl Iterator<Item = (&'static Class, usize)> {
         let classes = model().classes.iter().filter(|class| class.in_database);
@@ -233,9 +247,16 @@ impl Db {
         self.tables[class.id].deletions.iter()
     }
 
+    /// Whether deletions after a generation are no longer known.
+    pub fn has_forgotten(&self, class: &Class, since: u64) -> bool {
+        self.tables[class.id].pruned > since
+    }
+
     pub fn forget_deletions(&mut self) {
         for table in &mut self.tables {
-            table.deletions.clear();
+            if let Some(last) = table.deletions.drain(..).next_back() {
+                table.pruned = last.deleted;
+            }
         }
     }
 
@@ -395,14 +416,17 @@ impl Db {
         if self.silent_deletions > 0 {
             self.silent_deletions -= 1;
         } else if class.has_events {
-            let deletions = &mut self.tables[class.id].deletions;
+            let Table {
+                deletions, pruned, ..
+            } = &mut self.tables[class.id];
             deletions.push_back(Deletion {
                 created: row.created,
                 deleted: self.generation,
                 reference,
             });
             if deletions.len() >= DELETIONS_PRUNED_AT {
-                deletions.drain(..deletions.len() - DELETIONS_KEPT);
+                let mut forgotten = deletions.drain(..deletions.len() - DELETIONS_KEPT);
+                *pruned = forgotten.next_back().map_or(*pruned, |gone| gone.deleted);
             }
         }
         true
@@ -449,63 +473,10 @@ impl Db {
             self.changed.insert(generation, (class, reference));
         }
     }
-
-    fn link(&mut self, end: End, target: &str, from: &str) {
-        if let Some(row) = self.tables[end.class].rows.get_mut(target)
-            && let Value::Set(items) = &mut row.fields[end.field]
-        {
-            // Only the writable ends of a many-to-many relation can already hold it; they are short.
-            if is_many_to_many(end) && items.iter().any(|item| item.str() == from) {
-                return;
-            }
-            items.push(Value::from(from));
-            self.touch(end.class, target);
-        }
-    }
-
-    fn unlink(&mut self, end: End, target: &str, from: &str) {
-        if let Some(row) = self.tables[end.class].rows.get_mut(target) {
-            let changed = match &mut row.fields[end.field] {
-                Value::Set(items) => match items.iter().position(|item| item.str() == from) {
-                    Some(at) => {
-                        items.remove(at);
-                        true
-                    }
-                    None => false,
-                },
-                Value::Str(text) if &**text == from => {
-                    *text = NULL_REF.into();
-                    true
-                }
-                _ => false,
-            };
-            if changed {
-                self.touch(end.class, target);
-            }
-        }
-    }
 }
 
 fn parsed(class: &Class, row: &Row) -> serde_json::Value {
     serde_json::from_str(&row.render(class, Wire::Json)).unwrap_or_default()
-}
-
-fn is_set(end: End) -> bool {
-    matches!(model().classes[end.class].fields[end.field].ty, Type::Set(_))
-}
-
-fn is_many_to_many(end: End) -> bool {
-    let field = &model().classes[end.class].fields[end.field];
-    field.forward.or(field.reverse).is_some_and(is_set) && is_set(end)
-}
-
-/// The references that a forward field holds.
-fn targets(value: &Value) -> &[Value] {
-    match value {
-        Value::Set(items) => items,
-        Value::Str(text) if !text.is_empty() && &**text != NULL_REF => std::slice::from_ref(value),
-        _ => &[],
-    }
 }
 
 #[cfg(test)]

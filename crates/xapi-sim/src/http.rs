@@ -3,6 +3,7 @@
 
 pub mod tls;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -39,6 +40,20 @@ pub struct Response {
 }
 
 impl Request {
+    /// One that came over no connection.
+    pub fn made<const N: usize>(method: &str, path: &str, query: [(&str, String); N]) -> Request {
+        let query = query.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            target: path.to_owned(),
+            query: query.collect(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            keep_alive: false,
+        }
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -280,6 +295,19 @@ async fn run(
         Ok(None) => Err(Fault::bare("HOST_STILL_BOOTING")),
         Err(panic) => Err(Fault::internal(format!("the simulator failed: {panic}"))),
     }
+}
+
+/// What this pool's first host answers to an XML-RPC body that another program has sent.
+/// Boxed, for an answer may itself come from here.
+pub fn posted<'a>(pool: &'a Arc<Shared>, body: &str) -> Pin<Box<dyn Future<Output = String> + Send + 'a>> {
+    let request = Request {
+        body: body.as_bytes().to_vec(),
+        ..Request::made("POST", "/", [])
+    };
+    Box::pin(async move {
+        let response = xml_rpc(&request, pool, 0).await;
+        String::from_utf8_lossy(&response.body).into_owned()
+    })
 }
 
 fn rpc_response(content_type: &'static str, body: String) -> Response {

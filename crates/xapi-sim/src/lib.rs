@@ -32,6 +32,7 @@ mod faults;
 mod http;
 pub mod model;
 mod ops;
+mod pem;
 mod pool;
 mod rpc;
 mod rrd;

@@ -1,5 +1,6 @@
 //! The life of one simulated pool: its configuration, what its parts share, its start and its end.
 
+pub mod libraries;
 pub mod members;
 mod misbehave;
 pub mod neighbours;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::libraries::Libraries;
 use self::members::{Machine, Member, Members};
 use crate::churn::{self, ChurnKind};
 use crate::db::Db;
@@ -109,6 +111,7 @@ pub struct Shared {
     joined: RwLock<Option<(Arc<Shared>, usize)>>,
     /// Sessions of `slave_local_login`: for emergencies, known to no database.
     local_sessions: Mutex<BTreeSet<String>>,
+    libraries: Libraries,
 }
 
 /// What a pool was asked so far.
@@ -126,6 +129,27 @@ impl Stats {
 }
 
 impl Shared {
+    fn new(config: PoolConfig, address: SocketAddr, db: Db, libraries: Libraries) -> Shared {
+        Shared {
+            registrations: Registrations::default(),
+            members: Members::default(),
+            address,
+            changes: watch::Sender::new(db.generation()),
+            db: Mutex::new(db),
+            faults: Faults::new(config.seed),
+            host_faults: HostFaults::default(),
+            calls: Mutex::default(),
+            connections_accepted: AtomicU64::new(0),
+            churn: watch::Sender::new(config.churn_per_second),
+            shutdown: CancellationToken::new(),
+            afterwards: Mutex::default(),
+            joined: RwLock::default(),
+            local_sessions: Mutex::default(),
+            libraries,
+            config,
+        }
+    }
+
     pub fn db(&self) -> MutexGuard<'_, Db> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,25 +311,8 @@ impl SimPool {
             let own = ip.map(|ip| SocketAddr::new(ip, address.port()));
             Machine::new(host, own, identities.get(at).or(identities.first()).cloned())
         });
-        let members = Members::default();
-        members.lock().extend(machines);
-        let shared = Arc::new(Shared {
-            registrations: Registrations::default(),
-            members,
-            address,
-            changes: watch::Sender::new(db.generation()),
-            db: Mutex::new(db),
-            faults: Faults::new(config.seed),
-            host_faults: HostFaults::default(),
-            calls: Mutex::default(),
-            connections_accepted: AtomicU64::new(0),
-            churn: watch::Sender::new(config.churn_per_second),
-            shutdown: CancellationToken::new(),
-            afterwards: Mutex::default(),
-            joined: RwLock::default(),
-            local_sessions: Mutex::default(),
-            config,
-        });
+        let shared = Arc::new(Shared::new(config, address, db, Libraries::default()));
+        shared.members.lock().extend(machines);
         shared.spawn(churn::run(shared.clone()));
         warm(shared.clone());
         shared.spawn(collect(shared.clone()));

@@ -50,6 +50,9 @@ pub async fn call(pool: &Arc<Shared>, wire: Wire, name: &str, given: Vec<Value>)
         Some(name) => (name, true),
         None => (name, false),
     };
+    // A session may be one with a database that was opened beside the pool's own.
+    let library = given.first().and_then(|session| pool.library(session.str()));
+    let pool = library.as_ref().unwrap_or(pool);
     let Some((class, message)) = resolve(name) else {
         // An unknown name with a parameter is first tried as a host extension, after the session check.
         if let Some(session) = given.first() {

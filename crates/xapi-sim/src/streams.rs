@@ -2,6 +2,9 @@
 //! asks, which task tells how it goes, and how bytes come and go under the pool's faults.
 
 mod console;
+pub mod fetch;
+mod frames;
+mod packed;
 mod raw;
 mod tar;
 mod vhd;
@@ -10,6 +13,8 @@ mod xva_in;
 
 use std::sync::Arc;
 
+use self::frames::Frames;
+use self::packed::Unpacker;
 use base64::Engine;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -21,7 +26,7 @@ use crate::rpc::{rbac, sessions, tasks};
 use crate::value::Value;
 
 /// Method, path, name of the task, the role that is needed, and the permission.
-const HANDLERS: [(&str, &str, &str, &str, &str); 7] = [
+const HANDLERS: [(&str, &str, &str, &str, &str); 8] = [
     ("GET", "/export", "VM.export", "vm-admin", "http/get_export"),
     (
         "GET",
@@ -53,6 +58,8 @@ const HANDLERS: [(&str, &str, &str, &str, &str); 7] = [
         "http/put_import_raw_vdi",
     ),
     ("CONNECT", "/console", "", "vm-operator", "http/connect_console"),
+    // With the head of a WebSocket.
+    ("GET", "/console", "", "vm-operator", "http/get_console"),
 ];
 
 /// Whether a request is for a handler here; its body is not read then.
@@ -87,6 +94,11 @@ pub struct Exchange<'a, S> {
     left: Option<u64>,
     /// Whether the head of an answer was sent: later errors are told by the task alone.
     answered: bool,
+    /// What is packed on its way in, and what of it is unpacked already.
+    unpacker: Option<Unpacker>,
+    plain: Vec<u8>,
+    /// Bytes go in frames, of text if that is so.
+    framed: Option<bool>,
 }
 
 /// Why an exchange ended before its time.
@@ -162,6 +174,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         buffer,
         left,
         answered: false,
+        unpacker: None,
+        plain: Vec::new(),
+        framed: None,
     };
     let result = match path {
         "/export" => xva::export(&mut exchange, true).await,
@@ -181,6 +196,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let response = Response::error(status, &fault.to_string());
         // Who is gone does not need it.
         let _ = exchange.stream.write_all(&response.to_bytes()).await;
+    }
+    if exchange.framed.is_some() {
+        let _ = exchange.send_plain(&Frames::closing()).await;
     }
     let _ = exchange.stream.shutdown().await;
     pool.write(|db| {
@@ -227,7 +245,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         self.send(head.as_bytes()).await
     }
 
-    pub async fn send(&mut self, mut bytes: &[u8]) -> Flow<()> {
+    pub async fn send(&mut self, bytes: &[u8]) -> Flow<()> {
+        match self.framed {
+            Some(base64) => self.send_plain(&Frames::pack(base64, bytes)).await,
+            None => self.send_plain(bytes).await,
+        }
+    }
+
+    async fn send_plain(&mut self, mut bytes: &[u8]) -> Flow<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(self.met.portion(bytes.len()));
             self.stream.write_all(now).await?;
@@ -237,8 +262,77 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         Ok(self.stream.flush().await?)
     }
 
+    /// Answers that the connection is a WebSocket from now on.
+    pub async fn upgrade(&mut self) -> Flow<()> {
+        let header = |name: &str| self.request.header(name).unwrap_or_default();
+        let key = header("sec-websocket-key").to_owned();
+        if !header("upgrade").eq_ignore_ascii_case("websocket") || key.is_empty() {
+            return Err(Broken::Refused(
+                400,
+                Fault::internal("this path is for WebSockets"),
+            ));
+        }
+        let offers: Vec<&str> = header("sec-websocket-protocol")
+            .split(',')
+            .map(str::trim)
+            .collect();
+        let protocol = ["binary", "base64"]
+            .into_iter()
+            .find(|known| offers.contains(known));
+        let mut head =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_owned();
+        head.extend(["Sec-WebSocket-Accept: ", &frames::accept(&key), "\r\n"]);
+        if let Some(protocol) = protocol {
+            head.extend(["Sec-WebSocket-Protocol: ", protocol, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        self.answered = true;
+        self.send_plain(head.as_bytes()).await?;
+        let base64 = protocol == Some("base64");
+        self.framed = Some(base64);
+        self.unpacker = Some(Unpacker::Frames(Frames::new(base64)));
+        Ok(())
+    }
+
     /// Exactly so many bytes of the body; `None` when it ends before the first of them.
     pub async fn take(&mut self, count: usize) -> Flow<Option<Vec<u8>>> {
+        if self.unpacker.is_none() {
+            return self.take_plain(count).await;
+        }
+        while self.plain.len() < count {
+            // What is there, or one byte and what comes with it.
+            let there = match self.buffer.len() {
+                0 => self.take_plain(1).await?,
+                length => self.take_plain(length).await?,
+            };
+            let (Some(bytes), Some(unpacker)) = (there, &mut self.unpacker) else {
+                return match self.plain.is_empty() {
+                    true => Ok(None),
+                    false => Err(Broken::Fault(Fault::bare("IMPORT_ERROR_PREMATURE_EOF"))),
+                };
+            };
+            let answers = unpacker.unpack(&bytes, &mut self.plain);
+            let answers = answers.map_err(|why| match self.framed {
+                Some(_) => Broken::Lost,
+                None => Broken::Fault(Fault::new("IMPORT_ERROR", [why])),
+            })?;
+            self.send_plain(&answers).await?;
+        }
+        Ok(Some(self.plain.drain(..count).collect()))
+    }
+
+    /// From the next byte on the body is what its first bytes say: packed, or not.
+    pub async fn unpack(&mut self) -> Flow<()> {
+        const FIRST: usize = 4;
+        if let Some(first) = self.take_plain(FIRST).await? {
+            self.unpacker = Unpacker::of(&first);
+            self.buffer.splice(..0, first);
+            self.left = self.left.map(|left| left + FIRST as u64);
+        }
+        Ok(())
+    }
+
+    async fn take_plain(&mut self, count: usize) -> Flow<Option<Vec<u8>>> {
         while self.buffer.len() < count {
             let wanted = self
                 .left

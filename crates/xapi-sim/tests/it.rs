@@ -1,11 +1,15 @@
 //! The simulator over real sockets, as a client sees it.
 
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/churn.rs"]
 mod churn;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/dice.rs"]
 mod dice;
+#[path = "it/directory.rs"]
+mod directory;
 #[path = "it/events.rs"]
 mod events;
 #[path = "it/faults.rs"]
@@ -14,10 +18,14 @@ mod faults;
 mod garbage;
 #[path = "it/generic.rs"]
 mod generic;
+#[path = "it/guests.rs"]
+mod guests;
 #[path = "it/life_cycle.rs"]
 mod life_cycle;
 #[path = "it/load.rs"]
 mod load;
+#[path = "it/machines.rs"]
+mod machines;
 #[path = "it/members.rs"]
 mod members;
 #[path = "it/patches.rs"]
@@ -26,8 +34,12 @@ mod patches;
 mod pools;
 #[path = "it/protocol.rs"]
 mod protocol;
+#[path = "it/recovery.rs"]
+mod recovery;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/schedule.rs"]
+mod schedule;
 #[path = "it/small.rs"]
 mod small;
 #[path = "it/state_machine.rs"]
@@ -36,6 +48,8 @@ mod state_machine;
 mod storage;
 #[path = "it/streams.rs"]
 mod streams;
+#[path = "it/tls.rs"]
+mod tls;
 #[path = "it/troubles.rs"]
 mod troubles;
 #[path = "it/world.rs"]

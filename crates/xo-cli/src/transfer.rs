@@ -223,12 +223,12 @@ impl Sink {
             });
         }
         let part = beside(path)?;
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&part)
-            .await
-            .map_err(failed)?;
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        // Passwords of pools, disks of machines: nobody else's business, unless their owner wants it so.
+        #[cfg(unix)]
+        options.mode(0o600);
+        let file = options.open(&part).await.map_err(failed)?;
         let handle = file.try_clone().await.map_err(failed)?;
         Ok(Self {
             writer: Box::new(file),

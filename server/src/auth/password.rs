@@ -61,12 +61,18 @@ pub async fn verify(password: String, hash: Option<String>) -> Result<Result<boo
     let Ok(_place) = PLACES.try_acquire() else {
         return Ok(Err(Busy));
     };
-    off_thread(move || {
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NOBODY.clone());
-        Ok(known && read(&hash).is_ok_and(|hash| hash.matches(&password)))
-    })
-    .await
+    off_thread(move || Ok(verify_now(&password, hash.as_deref()))).await
+}
+
+/// A password is compared in any case: without a usable hash with nobody's, and that does not match.
+fn verify_now(password: &str, hash: Option<&str>) -> bool {
+    let usable = hash.and_then(|hash| read(hash).ok());
+    let known = usable.is_some();
+    let matches = match usable {
+        Some(hash) => hash.matches(password),
+        None => read(&NOBODY).is_ok_and(|hash| hash.matches(password)),
+    };
+    known && matches
 }
 
 /// A hash that we can compare with.
@@ -144,6 +150,8 @@ fn read(hash: &str) -> Result<Readable<'_>, Unusable> {
 
 impl Readable<'_> {
     fn matches(&self, password: &str) -> bool {
+        #[cfg(test)]
+        tests::COMPARED.with(|compared| compared.set(compared.get() + 1));
         match self {
             Self::Argon2(hash) => argon2().verify_password(password.as_bytes(), &hash.0).is_ok(),
             Self::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
@@ -180,6 +188,22 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Passwords that were compared with a hash, on this thread.
+        pub(super) static COMPARED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn an_unknown_name_costs_what_a_known_one_costs() {
+        let hash = hash_now("correct horse").expect("hashed");
+        for known in [Some(hash.as_str()), None, Some("damaged")] {
+            let before = COMPARED.get();
+            assert!(!verify_now("battery staple", known));
+            assert_eq!(COMPARED.get(), before + 1, "{known:?}");
+        }
+    }
 
     #[tokio::test]
     async fn only_the_right_password_matches() {

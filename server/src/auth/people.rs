@@ -17,7 +17,7 @@ pub const MOST_USERS: usize = 20_000;
 pub const MOST_GROUPS: usize = 5_000;
 /// Bytes of one user's preferences.
 const LARGEST_PREFERENCES: usize = 256 << 10;
-const LONGEST_NAME: usize = 250;
+pub(super) const LONGEST_NAME: usize = 250;
 const LONGEST_PASSWORD: usize = 1_000;
 
 /// Why people were not changed.
@@ -37,6 +37,8 @@ pub enum PeopleError {
     Invalid { member: &'static str, reason: String },
     #[error("{0}")]
     Forbidden(&'static str),
+    #[error("only administrators can do that")]
+    NoAdministrator,
     #[error(transparent)]
     SignIn(#[from] SignInError),
     #[error(transparent)]
@@ -162,12 +164,19 @@ impl Accounts {
         Ok(id)
     }
 
-    pub async fn change_user(&self, id: &str, change: UserChange) -> Result<(), PeopleError> {
+    /// Changes somebody. `by` is the administrator who does it, or nobody for what people change of themselves.
+    pub async fn change_user(
+        &self,
+        id: &str,
+        change: UserChange,
+        by: Option<&str>,
+    ) -> Result<(), PeopleError> {
         let password_hash = match &change.password {
             Some(password) => Some(hash(password).await?),
             None => None,
         };
         let _turn = self.writing.lock().await;
+        self.check_administrator(by)?;
         let mut user = UserRecord::clone(&*self.known_user(id)?);
         let identity = change.email.is_some() || change.password.is_some();
         if identity && !user.auth_providers.is_empty() {
@@ -239,7 +248,17 @@ impl Accounts {
             password: Some(new.to_owned()),
             ..UserChange::default()
         };
-        self.change_user(id, change).await
+        self.change_user(id, change, None).await
+    }
+
+    /// Administrators who demote one another at the same time would leave none: whoever waited for a turn must still
+    /// be one. Nobody demotes or removes itself, so one always stays.
+    fn check_administrator(&self, by: Option<&str>) -> Result<(), PeopleError> {
+        let is_one = |id: &str| self.user(id).is_some_and(|user| user.permission == "admin");
+        if by.is_some_and(|by| !is_one(by)) {
+            return Err(PeopleError::NoAdministrator);
+        }
+        Ok(())
     }
 
     pub async fn remove_auth_provider(&self, id: &str, provider: &str) -> Result<(), PeopleError> {
@@ -255,16 +274,18 @@ impl Accounts {
         Ok(())
     }
 
-    /// Removes a user with its tokens and memberships. `commit` writes the changes, with others of its own.
+    /// Removes a user with its tokens and memberships. `by` is the administrator who does it, and `commit` writes the changes, with others of its own.
     pub async fn delete_user<F>(
         &self,
         id: &str,
+        by: &str,
         commit: impl FnOnce(Vec<Change>) -> F,
     ) -> Result<(), PeopleError>
     where
         F: Future<Output = Result<(), StoreError>>,
     {
         let _turn = self.writing.lock().await;
+        self.check_administrator(Some(by))?;
         let _tokens = self.tokens.turn().await;
         self.known_user(id)?;
         let mut changes = self.tokens.removals_of(id).await?;

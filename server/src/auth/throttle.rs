@@ -2,9 +2,13 @@
 //! name and minute from wherever, except for addresses from which that name has signed in: whoever guesses a
 //! name's password from elsewhere does not lock its owner out. And few passwords of one address checked at a
 //! time, so that a flood from there does not fill the queue in which others wait.
+//!
+//! Names come from anybody: what is kept of them is a hash, and of a bounded number.
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use sha2::{Digest, Sha256};
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,24 +31,39 @@ type LastFailure = Arc<tokio::sync::Mutex<Option<Instant>>>;
 #[derive(Clone, Default)]
 pub struct Throttle {
     /// By name and address.
-    names: Arc<Mutex<FxHashMap<String, LastFailure>>>,
+    names: Arc<Mutex<FxHashMap<Key, LastFailure>>>,
     guesses: Arc<Mutex<Guesses>>,
 }
 
 #[derive(Default)]
 struct Guesses {
     /// Since when, and how many, by name.
-    failures: FxHashMap<String, (Instant, u32)>,
+    failures: FxHashMap<Key, (Instant, u32)>,
+    /// The same names, the oldest first.
+    order: VecDeque<(Instant, Key)>,
     /// Names and addresses that belong together.
-    known: FxHashSet<String>,
+    known: FxHashSet<Key>,
+}
+
+/// A name, or a name and an address, of which only whether they are the same is of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key([u8; 16]);
+
+impl Key {
+    fn of(name: &str, address: &str) -> Self {
+        let digest = Sha256::digest(format!("{}\n{address}", name.to_lowercase()));
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Self(key)
+    }
 }
 
 /// An attempt that may be made; without an outcome it counts as failed.
 pub struct Attempt {
     last: OwnedMutexGuard<Option<Instant>>,
     throttle: Throttle,
-    name: String,
-    key: String,
+    name: Key,
+    key: Key,
 }
 
 fn is_fresh(last: Option<Instant>) -> bool {
@@ -53,33 +72,37 @@ fn is_fresh(last: Option<Instant>) -> bool {
 
 impl Guesses {
     /// Counts an attempt as failed until it is known better; false when there were too many.
-    fn begin(&mut self, name: &str, key: &str) -> bool {
-        if self.known.contains(key) {
+    fn begin(&mut self, name: Key, key: Key) -> bool {
+        if self.known.contains(&key) {
             return true;
         }
-        if self.failures.len() >= REMEMBERED {
-            self.failures.retain(|_, (since, _)| since.elapsed() < MINUTE);
+        let now = Instant::now();
+        while let Some(&(since, oldest)) = self.order.front()
+            && (since + MINUTE <= now || self.order.len() > REMEMBERED)
+        {
+            self.order.pop_front();
+            self.failures.remove(&oldest);
         }
-        let (since, count) = self
-            .failures
-            .entry(name.to_owned())
-            .or_insert((Instant::now(), 0));
-        if since.elapsed() >= MINUTE {
-            (*since, *count) = (Instant::now(), 0);
-        }
+        let (_, count) = self.failures.entry(name).or_insert_with(|| {
+            self.order.push_back((now, name));
+            (now, 0)
+        });
         *count += 1;
         *count <= FAILURES_PER_MINUTE
     }
 
-    fn succeeded(&mut self, name: &str, key: &str) {
-        if let Some((_, count)) = self.failures.get_mut(name) {
+    fn take_back(&mut self, name: Key) {
+        if let Some((_, count)) = self.failures.get_mut(&name) {
             *count = count.saturating_sub(1);
         }
-        if self.known.len() >= REMEMBERED {
-            let some = self.known.iter().next().cloned();
-            some.and_then(|some| self.known.take(&some));
+    }
+
+    fn know(&mut self, key: Key) {
+        if self.known.len() >= REMEMBERED && !self.known.contains(&key) {
+            let some = self.known.iter().next().copied();
+            some.map(|some| self.known.remove(&some));
         }
-        self.known.insert(key.to_owned());
+        self.known.insert(key);
     }
 }
 
@@ -91,10 +114,9 @@ impl Throttle {
     /// Waits for the attempts of this name from there that came before. `None` when the last failure is too
     /// fresh: of a hundred guesses at once one is looked at, of a hundred right passwords all are.
     pub async fn attempt(&self, name: &str, address: &str) -> Option<Attempt> {
-        let name = name.to_lowercase();
-        let key = format!("{name}\n{address}");
-        let mut last = self.of(&key).lock_owned().await;
-        if is_fresh(*last) || !self.guesses().begin(&name, &key) {
+        let (name, key) = (Key::of(name, ""), Key::of(name, address));
+        let mut last = self.of(key).lock_owned().await;
+        if is_fresh(*last) || !self.guesses().begin(name, key) {
             return None;
         }
         *last = Some(Instant::now());
@@ -106,9 +128,14 @@ impl Throttle {
         })
     }
 
-    fn of(&self, name: &str) -> LastFailure {
+    /// This name has proved itself from there.
+    pub fn know(&self, name: &str, address: &str) {
+        self.guesses().know(Key::of(name, address));
+    }
+
+    fn of(&self, name: Key) -> LastFailure {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= REMEMBERED && !names.contains_key(name) {
+        if names.len() >= REMEMBERED && !names.contains_key(&name) {
             let failed = |last: &LastFailure| last.try_lock().ok().and_then(|last| *last);
             let is_idle = |last: &LastFailure| Arc::strong_count(last) == 1;
             names.retain(|_, last| !is_idle(last) || is_fresh(failed(last)));
@@ -117,26 +144,26 @@ impl Throttle {
                     .iter()
                     .filter(|(_, last)| is_idle(last))
                     .min_by_key(|(_, last)| failed(last))
-                    .map(|(name, _)| name.clone());
+                    .map(|(name, _)| *name);
                 oldest.and_then(|name| names.remove(&name));
             }
         }
-        names.entry(name.to_owned()).or_default().clone()
+        names.entry(name).or_default().clone()
     }
 }
 
 impl Attempt {
     pub fn succeeded(mut self) {
         *self.last = None;
-        self.throttle.guesses().succeeded(&self.name, &self.key);
+        let mut guesses = self.throttle.guesses();
+        guesses.take_back(self.name);
+        guesses.know(self.key);
     }
 
     /// Nothing was tried: neither a success nor a failure.
     pub fn untried(mut self) {
         *self.last = None;
-        if let Some((_, count)) = self.throttle.guesses().failures.get_mut(&self.name) {
-            *count = count.saturating_sub(1);
-        }
+        self.throttle.guesses().take_back(self.name);
     }
 
     pub fn failed(mut self) {
@@ -249,6 +276,20 @@ mod tests {
             .await
             .expect("the owner")
             .succeeded();
+    }
+
+    #[tokio::test]
+    async fn names_without_end_do_not_fill_the_memory() {
+        let throttle = Throttle::default();
+        for number in 0..REMEMBERED + 100 {
+            let attempt = throttle.attempt(&format!("name {number}"), "a").await;
+            attempt.expect("a new name").failed();
+        }
+        let guesses = throttle.guesses();
+        let names = throttle.names.lock().expect("no panic").len();
+        for kept in [guesses.failures.len(), guesses.order.len(), names] {
+            assert!(kept <= REMEMBERED + 1, "{kept}");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct NewToken {
     pub validity_ms: Option<i64>,
     pub description: Option<String>,
     pub client_id: Option<String>,
+    /// For a browser's cookie.
+    pub of_browser: bool,
 }
 
 pub struct Tokens {
@@ -119,6 +121,7 @@ impl Tokens {
             expiration: now.saturating_add(new.validity_ms.unwrap_or(DEFAULT_VALIDITY_MS)),
             description: new.description,
             client_id: new.client_id,
+            of_browser: new.of_browser,
             last_uses: Default::default(),
         };
         changes.push(Change::put(&id_of(&secret), &record));
@@ -161,6 +164,11 @@ impl Tokens {
         Ok(Some((token.user_id, Expiry(token.expiration))))
     }
 
+    /// Whether a token is kept under this id.
+    pub async fn is_there(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.store.get::<TokenRecord>(id).await?.is_some())
+    }
+
     pub async fn get(&self, secret: &str) -> Result<Option<TokenRecord>, StoreError> {
         self.store.get(&id_of(secret)).await
     }
@@ -189,6 +197,19 @@ impl Tokens {
         let removed: Vec<String> = changes.iter().map(|change| change.id.clone()).collect();
         if !removed.is_empty() {
             self.store.commit(changes).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes what the browsers of a user hold, but for the token of this id. Returns the ids.
+    pub async fn end_browsers(&self, user_id: &str, but: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let _turn = self.turn.lock().await;
+        let mut own = self.list(Some(user_id)).await?;
+        own.retain(|(id, token)| token.of_browser && but != Some(id));
+        let removed: Vec<String> = own.into_iter().map(|(id, _)| id).collect();
+        if !removed.is_empty() {
+            let changes = removed.iter().map(|id| Change::remove::<TokenRecord>(id));
+            self.store.commit(changes.collect()).await?;
         }
         Ok(removed)
     }

@@ -7,6 +7,7 @@ use crate::{
         HalfSignedIn, SignInError,
         tokens::{DEFAULT_VALIDITY_MS, NewToken, SESSION_VALIDITY_MS, TokenError},
     },
+    persist::StoreError,
 };
 use axum::{
     Extension, Form,
@@ -15,7 +16,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use leptos::prelude::{Owner, RenderHtml};
+use leptos::prelude::*;
 use std::sync::Arc;
 
 const MAX_USER_AGENT: usize = 200;
@@ -215,6 +216,7 @@ async fn welcome(app: &App, peer: Peer, headers: &HeaderMap, user_id: String, re
         validity_ms: Some(validity_ms),
         description: Some(agent.chars().take(MAX_USER_AGENT).collect()),
         client_id: None,
+        of_browser: true,
     };
     let secret = match app.accounts.tokens.create(token).await {
         Ok(secret) => secret,
@@ -258,33 +260,40 @@ fn is_local(path: &str) -> bool {
         && path.bytes().all(|byte| byte > b' ')
 }
 
-/// A link, from wherever, only asks.
-pub async fn sign_out_question() -> Response {
-    use leptos::prelude::*;
+/// A small page of one card.
+fn card(status: StatusCode, title: &'static str, body: impl FnOnce() -> AnyView) -> Response {
     let html = Owner::new().with(|| {
         view! {
             <!DOCTYPE html>
             <html lang="en">
                 <head>
                     <app::shell::Head />
-                    <title>"Sign out · Xen Orchestra"</title>
+                    <title>{format!("{title} · Xen Orchestra")}</title>
                 </head>
                 <body class="sign-in">
-                    <main class="sign-in__card">
-                        <h1>"Sign out?"</h1>
-                        <form method="post" action=app::routes::SIGN_OUT class="form">
-                            <button type="submit" class="button button--primary button--large" autofocus>
-                                "Sign out"
-                            </button>
-                        </form>
-                        <a href="/">"Stay signed in"</a>
-                    </main>
+                    <main class="sign-in__card">{body()}</main>
                 </body>
             </html>
         }
         .to_html()
     });
-    ([(header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+    (status, [(header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
+}
+
+/// A link, from wherever, only asks.
+pub async fn sign_out_question() -> Response {
+    card(StatusCode::OK, "Sign out", || {
+        view! {
+            <h1>"Sign out?"</h1>
+            <form method="post" action=app::routes::SIGN_OUT class="form">
+                <button type="submit" class="button button--primary button--large" autofocus>
+                    "Sign out"
+                </button>
+            </form>
+            <a href="/">"Stay signed in"</a>
+        }
+        .into_any()
+    })
 }
 
 pub async fn sign_out(
@@ -331,6 +340,27 @@ pub fn to_sign_in(uri: &Uri, peer: Peer) -> Response {
     response
 }
 
+/// Who somebody is cannot be found out for the moment: that is no reason to sign in again.
+pub fn no_store(error: &StoreError) -> Response {
+    tracing::debug!(%error, "a page cannot be shown without the store");
+    let mut page = card(StatusCode::SERVICE_UNAVAILABLE, "Not now", || {
+        view! {
+            <h1>"Not now"</h1>
+            <p>
+                "The server cannot reach the store in which it keeps who is who. You are still signed in: try again in a \
+                 moment."
+            </p>
+            <a href="" class="button button--primary button--large">
+                "Try again"
+            </a>
+        }
+        .into_any()
+    });
+    let headers = page.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    page
+}
+
 /// A file of the web client, or the page of a route for whoever is signed in.
 pub async fn site(
     State(app): State<Arc<App>>,
@@ -347,16 +377,12 @@ pub async fn site(
     if path.rsplit('/').next().is_some_and(|name| name.contains('.')) {
         return (StatusCode::NOT_FOUND, "not found\n").into_response();
     }
-    let signed_in = match cookies::get(request.headers(), cookies::TOKEN) {
-        Some(secret) => app
-            .accounts
-            .sign_in_with_token(&secret, &peer.address.to_string())
-            .await
-            .is_ok(),
-        None => false,
-    };
-    if !signed_in {
-        return to_sign_in(request.uri(), peer);
+    let secret = cookies::get(request.headers(), cookies::TOKEN).unwrap_or_default();
+    let address = peer.address.to_string();
+    match app.accounts.sign_in_with_token(&secret, &address).await {
+        Ok(_) => {}
+        Err(SignInError::Store(error)) => return no_store(&error),
+        Err(_) => return to_sign_in(request.uri(), peer),
     }
     // Leptos spawns on this; only the first call does something.
     let _ = any_spawner::Executor::init_tokio();

@@ -18,9 +18,7 @@ pub struct Peer {
 impl Peer {
     /// `socket` is the address that the connection comes from. Programs on this machine are trusted.
     pub fn of(socket: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
-        let is_trusted = |address: IpAddr| {
-            address.is_loopback() || trusted.iter().any(|network| network.contains(&address))
-        };
+        let is_trusted = |address| is_trusted(address, trusted);
         let mut peer = Self {
             address: socket.to_canonical(),
             secure: false,
@@ -42,6 +40,11 @@ impl Peer {
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss"));
         peer
     }
+}
+
+/// A proxy of ours, or a program on this machine.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    address.is_loopback() || trusted.iter().any(|network| network.contains(&address))
 }
 
 /// The members of a list that may be in several headers.

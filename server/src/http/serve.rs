@@ -1,7 +1,11 @@
 //! Accepts connections and serves HTTP/1.1 on them, until told to stop.
 
-use super::peer::Peer;
-use crate::{app::App, listen, tls::HANDSHAKE};
+use super::peer::{self, Peer};
+use crate::{
+    app::App,
+    listen::{self, Handshakes, Places},
+    tls::HANDSHAKE,
+};
 use axum::Router;
 use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -10,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -22,11 +27,19 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Serves until the app is cancelled.
 pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let (router, cancel) = (super::router(app.clone()), app.cancelled());
+    let tls = tls.map(|acceptor| (acceptor, Handshakes::default()));
     let serve = |stream, address| {
         let (tls, cancel) = (tls.clone(), cancel.clone());
         serve_connection(app.clone(), router.clone(), stream, address, tls, cancel)
     };
-    listen::accept(listener, MAX_CONNECTIONS, cancel.clone(), serve).await;
+    let proxies = app.config.trusted_proxies.clone();
+    let places = listen::places(MAX_CONNECTIONS);
+    let places = Places {
+        all: places,
+        share: places / 5,
+        unlimited: Box::new(move |address| peer::is_trusted(address, &proxies)),
+    };
+    listen::accept(listener, places, cancel.clone(), serve).await;
 }
 
 async fn serve_connection(
@@ -34,10 +47,10 @@ async fn serve_connection(
     router: Router,
     stream: TcpStream,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<(TlsAcceptor, Handshakes)>,
     cancel: CancellationToken,
 ) {
-    let Some(tls) = tls else {
+    let Some((tls, handshakes)) = tls else {
         return converse(app, router, stream, address, false, cancel).await;
     };
     // Whoever types an address without a scheme comes in clear: that is worth a word.
@@ -47,10 +60,8 @@ async fn serve_connection(
         Ok(Ok(1)) => {}
         _ => return,
     }
-    match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => converse(app, router, stream, address, true, cancel).await,
-        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%address, "a TLS handshake was not completed"),
+    if let Some(stream) = handshakes.accept(&tls, stream, address).await {
+        converse(app, router, stream, address, true, cancel).await;
     }
 }
 
@@ -78,6 +89,7 @@ async fn converse(
     secure: bool,
     cancel: CancellationToken,
 ) {
+    let stalled = app.limits.stalled;
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let mut peer = Peer::of(address.ip(), request.headers(), &app.config.trusted_proxies);
         peer.secure |= secure;
@@ -85,11 +97,13 @@ async fn converse(
         let mut router = router.clone();
         async move { router.call(request.map(axum::body::Body::new)).await }
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(stalled));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {

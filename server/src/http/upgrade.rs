@@ -3,7 +3,10 @@
 use super::{cookies, peer::Peer};
 use crate::{
     app::App,
-    rpc::{connection::Connection, websocket},
+    rpc::{
+        connection::{Connection, Transport},
+        websocket,
+    },
 };
 use axum::{
     Extension,
@@ -42,7 +45,8 @@ pub async fn websocket(
     }
     let cookie = cookies::get(request.headers(), cookies::TOKEN).filter(|_| same_origin);
     let address = peer.address.to_string();
-    let (connection, answers) = Connection::new(app.connections.next_id(), address, cookie, true);
+    let (connection, answers) =
+        Connection::new(app.connections.next_id(), address, cookie, Transport::WebSocket);
     // It has its place from now on: of a hundred that ask together, not all may find the last one free.
     if !app
         .connections

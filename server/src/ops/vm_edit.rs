@@ -11,8 +11,11 @@ use xapi::{CallError, OpaqueRef, records::Vm};
 
 type Edited = Result<(), Failure>;
 
-/// Applies the changes in `params`. The reference of `suspendSr`, `affinityHost` was resolved by the caller.
+/// Applies the changes in `params`, or none of them if one cannot be meant. The reference of `suspendSr`, `affinityHost` was resolved by the caller.
 pub async fn edit(vm: &VmHandle, params: &Map<String, Value>, links: &Links) -> Edited {
+    for (field, value) in params {
+        check(field, value)?;
+    }
     let vm = &vm.refreshed().await?;
     for (field, value) in params {
         apply(vm, field, value, links).await?;
@@ -25,6 +28,37 @@ pub async fn edit(vm: &VmHandle, params: &Map<String, Value>, links: &Links) -> 
 pub struct Links {
     pub affinity_host: Option<OpaqueRef>,
     pub suspend_sr: Option<OpaqueRef>,
+}
+
+/// What can be told without asking the pool.
+fn check(field: &str, value: &Value) -> Edited {
+    let one_of = |known: &[&str], words: &str| {
+        let text = text_of(value).unwrap_or_default();
+        if known.contains(&text.as_str()) {
+            return Ok(());
+        }
+        Err(invalid_param(&format!("/{field}"), words).into())
+    };
+    match field {
+        "vga" => one_of(
+            &["std", "cirrus"],
+            "the different values that the VGA can take are: std,cirrus",
+        ),
+        "videoram" => one_of(
+            &["1", "2", "4", "8", "16"],
+            "the different values that the video RAM can take are: 1,2,4,8,16",
+        ),
+        // Nothing removes it.
+        "hvmBootFirmware" => one_of(&["bios", "uefi", ""], "the firmware is either bios or uefi"),
+        "virtualizationMode" => one_of(&["pv", "hvm"], "the virtualization mode is either pv or hvm"),
+        "CPUs" | "cpusMax" => integer(value, &format!("/{field}")).map(drop),
+        "memory" | "memoryMin" | "memoryMax" | "memoryStaticMax" => {
+            bytes(value, &format!("/{field}")).map(drop)
+        }
+        // Self-service comes with resource sets.
+        "resourceSet" | "share" => Err(RpcError::new(ErrorCode::NOT_IMPLEMENTED, "not implemented").into()),
+        _ => Ok(()),
+    }
 }
 
 async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edited {
@@ -53,22 +87,7 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
         "viridian" => entry(vm, "platform", "viridian", text_of(value)).await,
         "secureBoot" => entry(vm, "platform", "secureboot", text_of(value)).await,
         "nicType" => entry(vm, "platform", "nic_type", text_of(value)).await,
-        "vga" => match value.as_str() {
-            Some("std" | "cirrus") => entry(vm, "platform", "vga", text_of(value)).await,
-            _ => Err(invalid_param(
-                "/vga",
-                "the different values that the VGA can take are: std,cirrus",
-            )
-            .into()),
-        },
-        "videoram" => match value.as_u64() {
-            Some(1 | 2 | 4 | 8 | 16) => entry(vm, "platform", "videoram", text_of(value)).await,
-            _ => Err(invalid_param(
-                "/videoram",
-                "the different values that the video RAM can take are: 1,2,4,8,16",
-            )
-            .into()),
-        },
+        "vga" | "videoram" => entry(vm, "platform", field, text_of(value)).await,
         "coresPerSocket" => set_cores_per_socket(vm, text_of(value)).await,
         "cpuCap" => entry(vm, "VCPUs_params", "cap", text_of(value)).await,
         "cpuWeight" => entry(vm, "VCPUs_params", "weight", text_of(value)).await,
@@ -121,8 +140,6 @@ async fn apply(vm: &VmHandle, field: &str, value: &Value, links: &Links) -> Edit
                 &[json!(bytes(value, "/memoryStaticMax")?)],
             )
             .await?),
-        // Self-service comes with resource sets.
-        "resourceSet" | "share" => Err(RpcError::new(ErrorCode::NOT_IMPLEMENTED, "not implemented").into()),
         other => Err(invalid_param(&format!("/{other}"), "unknown property").into()),
     }
 }
@@ -233,11 +250,6 @@ async fn set_cores_per_socket(vm: &VmHandle, cores: Option<String>) -> Edited {
 }
 
 async fn set_firmware(vm: &VmHandle, firmware: Option<String>) -> Edited {
-    if let Some(firmware) = &firmware
-        && !matches!(firmware.as_str(), "bios" | "uefi")
-    {
-        return Err(invalid_param("/hvmBootFirmware", "the firmware is either bios or uefi").into());
-    }
     vm.set_entry("HVM_boot_params", "firmware", firmware.as_deref())
         .await?;
     let model = if firmware.as_deref() == Some("uefi") {
@@ -249,13 +261,6 @@ async fn set_firmware(vm: &VmHandle, firmware: Option<String>) -> Edited {
 }
 
 async fn set_mode(vm: &VmHandle, mode: &str) -> Edited {
-    if !matches!(mode, "pv" | "hvm") {
-        return Err(invalid_param(
-            "/virtualizationMode",
-            "the virtualization mode is either pv or hvm",
-        )
-        .into());
-    }
     match vm.call("set_domain_type", &[json!(mode)]).await {
         Err(CallError::Fault(fault)) if fault.is("MESSAGE_METHOD_UNKNOWN") => {
             let policy = if mode == "hvm" { "BIOS order" } else { "" };

@@ -37,6 +37,9 @@ pub struct TokenRecord {
     pub expiration: i64,
     pub description: Option<String>,
     pub client_id: Option<String>,
+    /// It is what a browser's cookie holds: it ends when the password changes, as what people made for programs does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub of_browser: bool,
     /// Address to ms since epoch.
     pub last_uses: BTreeMap<String, i64>,
 }

@@ -112,6 +112,12 @@ impl Link {
                 "too many changes wait for their turn".to_owned(),
             ));
         };
+        if self.is_stale() {
+            // What is to be written was made from what was before.
+            return Err(StoreError::Away(
+                "what was changed last is being read again".to_owned(),
+            ));
+        }
         let commit = uuid::Uuid::new_v4().to_string();
         // A connection that was lost without us noticing is found out by the first change: it gets a second.
         for _ in 0..2 {
@@ -214,6 +220,17 @@ impl Backend for Redis {
             durability::rewrite(&self.link).await;
             Ok(())
         })
+    }
+
+    fn surprise(&self) -> Pending<'_, ()> {
+        Box::pin(async {
+            self.link.stale().await;
+            Ok(())
+        })
+    }
+
+    fn has_read_anew(&self) {
+        self.link.set_stale(false);
     }
 
     fn status(&self) -> Status {

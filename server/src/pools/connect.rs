@@ -207,7 +207,7 @@ impl Drop for Unwanted {
 
 /// How the registered host is reached; learns its certificate where it is to be trusted at first use.
 async fn endpoint(shared: &Arc<Shared>, id: &str, record: ServerRecord) -> Result<Endpoint, LinkError> {
-    let invalid = |error: xapi::client::InvalidHost| LinkError::Unreachable(error.to_string());
+    let invalid = |error: xapi::InvalidHost| LinkError::Unreachable(error.to_string());
     let mut endpoint = Endpoint {
         url: Endpoint::parse_url(&record.host).map_err(invalid)?,
         password: shared

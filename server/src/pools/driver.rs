@@ -9,7 +9,14 @@
 //! The pool's records and dependencies outlive a broken link: a new listing is compared with them, and only
 //! what really changed is published. Objects of a pool that stays silent are withdrawn.
 
-use super::{Link, LinkError, Shared, backoff::Backoff, call::Pool, connect::connect, records::Records};
+use super::{
+    LinkError,
+    backoff::Backoff,
+    call::Pool,
+    connect::connect,
+    links::{Links, Shared},
+    records::Records,
+};
 use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
 use app::model::light::LinkStatus;
 use serde_json::Value;
@@ -344,7 +351,7 @@ impl Driver {
 
 /// Whether another link than `id` follows this pool. One that only remembers it, because it was cut off or refused,
 /// holds it no more.
-fn is_taken(links: &BTreeMap<String, Link>, id: &str, pool_id: &str) -> bool {
+fn is_taken(links: &Links, id: &str, pool_id: &str) -> bool {
     links.iter().any(|(other, link)| {
         other != id && link.state.pool_id.as_deref() == Some(pool_id) && link.pool.is_some()
     })

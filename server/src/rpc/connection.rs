@@ -37,13 +37,29 @@ struct Session {
     notifications: Notifications,
 }
 
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    WebSocket,
+    /// TCP.
+    Lines,
+    /// A page of ours: for one request.
+    Page,
+}
+
+impl Transport {
+    /// Messages may be other bytes than text.
+    pub fn takes_binary(self) -> bool {
+        self == Self::WebSocket
+    }
+}
+
 pub struct Connection {
     pub id: u64,
     pub address: String,
     /// Secret of the `token` cookie of a same-origin upgrade.
     pub cookie: Option<String>,
-    /// Messages may be other bytes than text.
-    pub takes_binary: bool,
+    pub transport: Transport,
     session: Mutex<Session>,
     pub views: Mutex<Views>,
     answers: mpsc::UnboundedSender<Frame>,
@@ -59,14 +75,14 @@ impl Connection {
         id: u64,
         address: String,
         cookie: Option<String>,
-        takes_binary: bool,
+        transport: Transport,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Frame>) {
         let (answers, receiver) = mpsc::unbounded_channel();
         let connection = Self {
             id,
             address,
             cookie,
-            takes_binary,
+            transport,
             session: Mutex::new(Session {
                 user: None,
                 notifications: Notifications::Off,
@@ -165,6 +181,8 @@ impl Connection {
 pub struct Connections {
     open: Mutex<FxHashMap<u64, Arc<Connection>>>,
     next: AtomicU64,
+    /// The last one has gone.
+    emptied: Notify,
 }
 
 impl Connections {
@@ -184,19 +202,30 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Takes a new connection in, unless there are as many as there may be, or as many of its address on
-    /// which nobody is signed in.
+    /// Takes a new connection in, unless there are as many as there may be of its kind, or as many of its address
+    /// on which nobody is signed in.
     pub fn admit(&self, connection: Arc<Connection>, most: usize, strangers: usize) -> bool {
         let mut open = self.open();
+        let same = |other: &&Arc<Connection>| other.transport == connection.transport;
+        let alike = open.values().filter(same).count();
         let strange = open
             .values()
             .filter(|other| other.address == connection.address && other.signed_in().is_none())
             .count();
-        let admitted = open.len() < most && strange < strangers;
+        let admitted = alike < most && strange < strangers;
         if admitted {
             open.insert(connection.id, connection);
         }
         admitted
+    }
+
+    /// How many connections a user has.
+    pub fn of_user(&self, user_id: &str) -> usize {
+        let open = self.open();
+        let own = open
+            .values()
+            .filter(|connection| connection.signed_in().is_some_and(|user| user.user_id == user_id));
+        own.count()
     }
 
     /// Ends the sessions that these tokens opened.
@@ -207,6 +236,16 @@ impl Connections {
                 .signed_in()
                 .and_then(|user| user.token)
                 .is_some_and(|token| tokens.contains(&token))
+        });
+        ended.for_each(|connection| connection.closing.cancel());
+    }
+
+    /// Ends what a user's password opened, but for one connection.
+    pub fn end_of_password(&self, user_id: &str, but: u64) {
+        let open = self.open();
+        let ended = open.values().filter(|connection| {
+            let by_password = |user: SignedIn| user.user_id == user_id && user.token.is_none();
+            connection.id != but && connection.signed_in().is_some_and(by_password)
         });
         ended.for_each(|connection| connection.closing.cancel());
     }
@@ -228,10 +267,37 @@ impl Connections {
     }
 
     pub fn remove(&self, id: u64) {
-        self.open().remove(&id);
+        let mut open = self.open();
+        open.remove(&id);
+        if open.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    /// Waits until all have gone; no more are admitted by then.
+    pub async fn gone(&self) {
+        while !self.is_empty() {
+            self.emptied.notified().await;
+        }
     }
 
     pub fn list(&self) -> Vec<Arc<Connection>> {
         self.open().values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_kind_of_connections_does_not_take_the_places_of_another() {
+        let connections = Connections::default();
+        let admit = |transport| {
+            let (connection, _) = Connection::new(connections.next_id(), "a".to_owned(), None, transport);
+            connections.admit(connection, 1, 10)
+        };
+        assert!(admit(Transport::WebSocket) && !admit(Transport::WebSocket));
+        assert!(admit(Transport::Lines) && !admit(Transport::Lines));
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::app::App;
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -87,9 +88,16 @@ async fn run<W: Wire>(
     let mut greeted = false;
     // A message that waits for room.
     let mut came = None;
+    let stopping = app.cancelled();
     loop {
         let signed_in = connection.signed_in().is_some();
-        greeted |= signed_in;
+        if greeted && !signed_in {
+            // Signed out: a stranger again, with a stranger's time.
+            sign_in_time
+                .as_mut()
+                .reset(Instant::now() + app.limits.sign_in_time);
+        }
+        greeted = signed_in;
         let limit = if signed_in {
             app.limits.message
         } else {
@@ -100,6 +108,13 @@ async fn run<W: Wire>(
         tokio::select! {
             biased;
             () = connection.closing.cancelled() => return End::Because(Reason::Closed, "closed by the server"),
+            () = stopping.cancelled() => {
+                // What was begun is answered, as far as that does not take too long.
+                return match last_answers(app, connection, wire, answers, &calls).await {
+                    End::Closed => End::Because(Reason::GoingAway, "the server stops"),
+                    end => end,
+                };
+            }
             Some(answer) = answers.recv() => {
                 if write(app, wire, &answer).await.is_err() {
                     return End::Closed;

@@ -93,6 +93,7 @@ impl From<PeopleError> for Failure {
                 .into(),
             PeopleError::Invalid { member, reason } => invalid_param(&format!("/{member}"), &reason).into(),
             PeopleError::Forbidden(reason) => forbidden_operation("change", reason).into(),
+            PeopleError::NoAdministrator => unauthorized(Some("admin"), None).into(),
             PeopleError::TooMany(_) => RpcError::new(ErrorCode::OPERATION_FAILED, message).into(),
             PeopleError::SignIn(error) => error.into(),
             PeopleError::Store(error) => error.into(),

@@ -2,11 +2,14 @@
 //! over WebSocket.
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Transport},
     conversation::{self, End, STALLED, Wire, stalled},
     frame::Frame,
 };
-use crate::{app::App, listen, tls::HANDSHAKE};
+use crate::{
+    app::App,
+    listen::{self, Handshakes, Places},
+};
 use bytes::{Buf, Bytes, BytesMut};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -18,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// Connections at a time; further ones wait in the system's queue.
 const MAX_CONNECTIONS: usize = 1_000;
+/// Of them, of one address.
+const SHARE: usize = 500;
 /// Time limit of a farewell.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// Read at a time.
@@ -26,22 +31,24 @@ const CHUNK: usize = 16 << 10;
 /// Serves until the app is cancelled.
 pub async fn serve(app: Arc<App>, listener: TcpListener, tls: Option<TlsAcceptor>) {
     let cancel = app.cancelled();
-    let serve = |stream, address| {
-        let (app, tls) = (app.clone(), tls.clone());
-        async move { accept(&app, stream, address, tls).await }
+    let handshakes = Handshakes::default();
+    let serve = |stream: TcpStream, address| {
+        let (app, tls, handshakes) = (app.clone(), tls.clone(), handshakes.clone());
+        async move {
+            let Some(tls) = tls else {
+                return serve_connection(&app, stream, address).await;
+            };
+            if let Some(stream) = handshakes.accept(&tls, stream, address).await {
+                serve_connection(&app, stream, address).await;
+            }
+        }
     };
-    listen::accept(listener, MAX_CONNECTIONS, cancel, serve).await;
-}
-
-async fn accept(app: &Arc<App>, stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>) {
-    let Some(tls) = tls else {
-        return serve_connection(app, stream, address).await;
+    let places = Places {
+        all: MAX_CONNECTIONS,
+        share: SHARE,
+        unlimited: Box::new(|_| false),
     };
-    match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => serve_connection(app, stream, address).await,
-        Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%address, "a TLS handshake was not completed"),
-    }
+    listen::accept(listener, places, cancel, serve).await;
 }
 
 async fn serve_connection(
@@ -50,12 +57,13 @@ async fn serve_connection(
     address: SocketAddr,
 ) {
     let address = address.ip().to_string();
-    let (connection, answers) = Connection::new(app.connections.next_id(), address, None, false);
+    let (connection, answers) = Connection::new(app.connections.next_id(), address, None, Transport::Lines);
     let mut lines = Lines {
         io: stream,
         read: BytesMut::new(),
         searched: 0,
         ended: false,
+        begun: false,
     };
     let end = if app
         .connections
@@ -79,6 +87,8 @@ struct Lines<Io> {
     /// Bytes at the start of `read` in which there is no end of a line.
     searched: usize,
     ended: bool,
+    /// A line has come: the client speaks JSON.
+    begun: bool,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Lines<Io> {
@@ -136,6 +146,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Wire for Lines<Io> {
                 if line.len() > longest {
                     return Err(too_long());
                 }
+                // A page of some site may have its browser send us a request of HTTP, with calls in its body.
+                if !std::mem::replace(&mut self.begun, true) && !looks_like_json(&line) {
+                    return Err(End::Because(
+                        conversation::Reason::NotTheProtocol,
+                        "JSON-RPC is spoken here, a document per line",
+                    ));
+                }
                 return Ok(Some(line));
             }
             if self.read.len() > longest {
@@ -174,6 +191,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Wire for Lines<Io> {
     }
 }
 
+fn looks_like_json(line: &[u8]) -> bool {
+    matches!(line.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
 fn too_long() -> End {
     End::Because(conversation::Reason::TooLong, "the message is too long")
 }
@@ -188,17 +209,28 @@ mod tests {
             read: BytesMut::new(),
             searched: 0,
             ended: false,
+            begun: false,
         }
     }
 
     #[tokio::test]
     async fn lines_end_with_a_line_feed_or_with_the_connection() {
-        let mut wire = lines(b"{\"a\":1}\r\n\n  \n[2]\n3");
+        let mut wire = lines(b"\n{\"a\":1}\r\n\n  \n[2]\n3");
         let mut found = Vec::new();
         while let Some(line) = wire.next(100).await.expect("short enough") {
             found.push(line);
         }
         assert_eq!(found, [&b"{\"a\":1}"[..], b"[2]", b"3"]);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_a_browser_is_not_read_to_its_body() {
+        let mut wire = lines(b"POST / HTTP/1.1\r\nOrigin: https://evil.example\r\n\r\n{\"id\":1}\n");
+        let end = wire.next(100).await.expect_err("no JSON");
+        assert!(matches!(
+            end,
+            End::Because(conversation::Reason::NotTheProtocol, _)
+        ));
     }
 
     #[tokio::test]

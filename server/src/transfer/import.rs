@@ -5,6 +5,7 @@ use super::{
     values::{flag, object, parsed, text, texts, time},
 };
 use crate::{
+    access::Rights,
     auth::tokens::{id_of, now_ms},
     limits::Limits,
     persist::{
@@ -301,6 +302,7 @@ impl Work<'_> {
                 expiration,
                 description: text(&record, "description"),
                 client_id: client,
+                of_browser: there.as_ref().is_some_and(|there| there.of_browser),
                 last_uses: match there {
                     // It is used here already.
                     Some(there) => there.last_uses,
@@ -328,7 +330,10 @@ impl Work<'_> {
                 continue;
             };
             let action = text(&record, "action");
-            let notes = match action {
+            let notes = match &action {
+                Some(action) if Rights::of_action(action).is_none() => {
+                    vec!["its role is not known here, and gives nothing".to_owned()]
+                }
                 Some(_) => Vec::new(),
                 None => vec!["it names no role, which means admin".to_owned()],
             };

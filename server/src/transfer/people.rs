@@ -37,7 +37,7 @@ impl Work<'_> {
             };
             let same_name = users
                 .iter()
-                .find(|(other, user)| **other != id && user.email.eq_ignore_ascii_case(&email))
+                .find(|(other, user)| **other != id && user.email.to_lowercase() == email.to_lowercase())
                 .map(|(other, _)| other.clone());
             match same_name {
                 Some(other) if come.contains(&other) => {

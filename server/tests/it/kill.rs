@@ -5,7 +5,7 @@ use crate::{redis_server::RedisServer, support::*};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc,
@@ -22,6 +22,16 @@ struct Known {
     servers: BTreeMap<String, Entry>,
     /// Secret to whether it opens a session.
     tokens: BTreeMap<String, Option<bool>>,
+    team: Team,
+}
+
+/// A group and who may be in it: changes of several records at once.
+#[derive(Default)]
+struct Team {
+    group: Option<String>,
+    users: Vec<String>,
+    /// The members that the group may have.
+    possible: Vec<BTreeSet<String>>,
 }
 
 /// The states that a server may be in; `None`: it is not there.
@@ -67,6 +77,9 @@ impl Writer {
 
     /// `false`: the store was away. `None`: the server is gone.
     async fn change(&mut self, client: &mut Client) -> Option<bool> {
+        if self.random.random_range(0..4) == 0 {
+            return self.change_people(client).await;
+        }
         let choice = self.random.random_range(0..10);
         let existing: Vec<String> = self
             .known
@@ -168,6 +181,74 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Changes that concern a group and its members, or a user with everything that hangs on it.
+    async fn change_people(&mut self, client: &mut Client) -> Option<bool> {
+        self.made += 1;
+        let name = format!("{}-{}", self.number, self.made);
+        let team = &mut self.known.team;
+        let Some(group) = team.group.clone() else {
+            let params = json!({ "name": format!("team {name}") });
+            if let Answer::Made(id) = outcome(&client.call_if_there("group.create", params).await?) {
+                team.group = Some(id.as_str().expect("an id").to_owned());
+                team.possible = vec![BTreeSet::new()];
+            }
+            return Some(team.group.is_some());
+        };
+        let join = team.users.len() < 3;
+        if !join && self.random.random_range(0..4) != 0 {
+            let picked: BTreeSet<String> = team
+                .users
+                .iter()
+                .filter(|_| self.random.random_bool(0.5))
+                .cloned()
+                .collect();
+            let before = team.possible.clone();
+            team.possible.push(picked.clone());
+            let params = json!({ "id": group, "userIds": picked });
+            return Some(
+                match outcome(&client.call_if_there("group.setUsers", params).await?) {
+                    Answer::Made(_) => {
+                        team.possible = vec![picked];
+                        true
+                    }
+                    Answer::NotMade => {
+                        team.possible = before;
+                        false
+                    }
+                    Answer::Unknown => false,
+                },
+            );
+        }
+        if join {
+            // Who is somewhere, has a right on something.
+            let params = json!({ "email": format!("user {name}"), "password": "p" });
+            let Answer::Made(id) = outcome(&client.call_if_there("user.create", params).await?) else {
+                return Some(false);
+            };
+            let id = id.as_str().expect("an id").to_owned();
+            let right = json!({ "subject": id, "object": "an object", "action": "viewer" });
+            let granted = outcome(&client.call_if_there("acl.add", right).await?);
+            team.users.push(id);
+            return Some(matches!(granted, Answer::Made(_)));
+        }
+        let leaver = team.users.remove(0);
+        let without = team.possible.iter().map(|members| {
+            let mut members = members.clone();
+            members.remove(&leaver);
+            members
+        });
+        let without: Vec<BTreeSet<String>> = without.collect();
+        team.possible.extend(without.clone());
+        let params = json!({ "id": leaver });
+        let deleted = outcome(&client.call_if_there("user.delete", params).await?);
+        if let Answer::Made(_) = deleted {
+            team.possible = without;
+        }
+        Some(matches!(deleted, Answer::Made(_)))
+    }
+}
+
 /// What an answer says of a change.
 enum Answer {
     Made(Value),
@@ -241,7 +322,46 @@ async fn compare(writers: &mut [Writer], address: SocketAddr) -> Client {
         writer.known.tokens.retain(|_, valid| *valid == Some(true));
     }
     assert!(found.is_empty(), "nobody asked for {found:?}");
+    compare_people(writers, &mut client).await;
     client
+}
+
+/// What concerns several records was done to all of them, or to none.
+async fn compare_people(writers: &mut [Writer], client: &mut Client) {
+    let ids = |list: &Value| -> BTreeSet<String> {
+        let ids = list.as_array().into_iter().flatten();
+        ids.map(|id| id.as_str().expect("an id").to_owned()).collect()
+    };
+    let by_id = |list: Value, members: &str| -> BTreeMap<String, BTreeSet<String>> {
+        let list = list.as_array().expect("a list").iter();
+        list.map(|one| (one["id"].as_str().expect("an id").to_owned(), ids(&one[members])))
+            .collect()
+    };
+    let users = by_id(client.ok("user.getAll", json!({})).await, "groups");
+    let groups = by_id(client.ok("group.getAll", json!({})).await, "users");
+    let rights = client.ok("acl.get", json!({})).await;
+    for (group, members) in &groups {
+        for (user, of) in &users {
+            assert_eq!(members.contains(user), of.contains(group), "{user} in {group}");
+        }
+        assert!(members.iter().all(|member| users.contains_key(member)), "{group}");
+    }
+    for right in rights.as_array().expect("a list") {
+        let subject = right["subject"].as_str().expect("an id");
+        assert!(users.contains_key(subject), "{right}");
+    }
+    for writer in writers {
+        let team = &mut writer.known.team;
+        let Some(group) = &team.group else { continue };
+        let members = groups.get(group).expect("an acknowledged group");
+        assert!(
+            team.possible.contains(members),
+            "{members:?} of {:?}",
+            team.possible
+        );
+        team.possible = vec![members.clone()];
+        team.users.retain(|user| users.contains_key(user));
+    }
 }
 
 /// Who is killed in a round.

@@ -451,3 +451,80 @@ async fn downloads_of_one_user_push_out_only_their_own() {
     assert_eq!(server.get(&last, "").await.0, 200);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn who_signs_out_is_a_stranger_again() {
+    let server = TestServer::start_with(Limits {
+        sign_in_time: Duration::from_secs(2),
+        ..Limits::default()
+    })
+    .await;
+    let mut client = server.admin().await;
+    client.ok("session.signOut", json!({})).await;
+    assert_eq!(client.next().await, Incoming::Closed(1008));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_user_does_not_take_everybodys_places() {
+    let server = TestServer::start_with(Limits {
+        sessions: 2,
+        ..Limits::default()
+    })
+    .await;
+    let held = [server.admin().await, server.admin().await];
+    let credentials = json!({ "email": EMAIL, "password": PASSWORD });
+    for mut third in [server.connect().await, Client::connect_lines(server.lines).await] {
+        let (code, message, _) = third.fails("session.signIn", credentials.clone()).await;
+        assert!(code == 21 && message.contains("2 times"), "{code} {message}");
+    }
+    server.plain_user().await;
+    drop(held);
+    eventually("a place is free", async || {
+        let mut client = server.connect().await;
+        client.call("session.signIn", credentials.clone()).await.ok()
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_takes_end_the_connection() {
+    let server = TestServer::start_with(Limits {
+        stalled: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .await;
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    let request = format!("GET /signin HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).repeat(1_000);
+    // Its answers are never read: sooner or later nothing more is taken, and then it is given up.
+    let asking = async { while stream.write_all(request.as_bytes()).await.is_ok() {} };
+    let ended = tokio::time::timeout(DEADLINE, asking).await;
+    ended.expect("the connection is ended");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_begun_is_answered_before_the_server_stops() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut client = server.admin().await;
+    client.add_pool(&pool).await;
+    let (vm, id) = guest(&pool, "Running");
+    pool.set_black_hole(true);
+    let asked = client
+        .request("tag.add", json!({ "id": id, "tag": "last" }))
+        .await;
+    eventually("the call is under way", async || {
+        (pool.stats().calls_of("VM.add_tags") == 1).then_some(())
+    })
+    .await;
+    let stopping = tokio::spawn(server.stop());
+    // A new client is not served any more by the time that the answer may come.
+    pool.set_black_hole(false);
+    let answer = client.answer().await;
+    assert_eq!((&answer["id"], &answer["result"]), (&json!(asked), &json!(true)));
+    assert_eq!(client.next().await, Incoming::Closed(1001));
+    stopping.await.expect("stopped");
+    assert!(pool.read(|db| db.get("VM", &vm, "tags").contains("last")));
+    pool.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use serde_json::{Value, json};
+use server::auth::people::{PeopleError, UserChange};
 use totp_rs::{Builder, Secret};
 
 const OTP_SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -255,4 +256,88 @@ async fn a_one_time_password_is_asked_for_and_good_for_once() {
 
     client.ok("user.set", otp(Value::Null)).await;
     sign_in(None).await.expect("no more");
+}
+
+#[tokio::test]
+async fn administrators_who_demote_one_another_leave_one() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let first = admin.ok("session.getUser", json!({})).await["id"].clone();
+    let first = first.as_str().expect("an id").to_owned();
+    for round in 0..10 {
+        let second = user(&mut admin, &format!("second {round}")).await;
+        let promoted = json!({ "id": second, "permission": "admin" });
+        admin.ok("user.set", promoted).await;
+        let demotion = || UserChange {
+            permission: Some("none".to_owned()),
+            ..UserChange::default()
+        };
+        let accounts = &server.app.accounts;
+        let (one, other) = tokio::join!(
+            accounts.change_user(&second, demotion(), Some(&first)),
+            accounts.change_user(&first, demotion(), Some(&second)),
+        );
+        assert!(
+            one.is_ok() && matches!(other, Err(PeopleError::NoAdministrator)),
+            "{one:?} {other:?}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_password_ends_what_the_old_one_opened() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let ann = user(&mut admin, "ann").await;
+    let mut own = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    let mut other = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
+    let token = own.ok("token.create", json!({})).await;
+    let mut program = server.connect().await;
+    program.ok("session.signIn", json!({ "token": token })).await;
+    let form = format!("username=ann&password={}", PASSWORD.replace(' ', "+"));
+    let (_, headers, _) = server.post_form("/signin/local", "", &form).await;
+    let cookie = headers
+        .iter()
+        .find(|(name, value)| name == "set-cookie" && value.starts_with("token="));
+    let cookie = cookie.expect("a token").1.split(';').next().expect("a value");
+    let cookie = format!("Cookie: {cookie}\r\n");
+    assert_eq!(server.get("/account", &cookie).await.0, 200);
+
+    let change = json!({ "oldPassword": PASSWORD, "newPassword": "newer" });
+    own.ok("user.changePassword", change).await;
+    assert!(is_closed(&mut other).await, "whoever was in with the old one");
+    assert_ne!(server.get("/account", &cookie).await.0, 200, "browsers, too");
+    own.ok("session.getUser", json!({})).await;
+    program.ok("session.getUser", json!({})).await;
+    let reset = json!({ "id": ann, "password": "by the administrator" });
+    admin.ok("user.set", reset).await;
+    assert!(is_closed(&mut own).await);
+    program.ok("session.getUser", json!({})).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_was_here_before_a_restart_is_not_locked_out_by_guesses_from_elsewhere() {
+    let folder = Folder::new();
+    let server = TestServer::start_in(&folder.0).await;
+    let mut admin = server.admin().await;
+    let token = admin.ok("token.create", json!({})).await;
+    server
+        .connect()
+        .await
+        .ok("session.signIn", json!({ "token": token }))
+        .await;
+    server.stop().await;
+
+    let server = TestServer::start_in(&folder.0).await;
+    for number in 0..40 {
+        let address = format!("203.0.113.{number}");
+        let mut stranger = server.connect_with(&[("x-forwarded-for", &address)]).await;
+        let guess = json!({ "email": EMAIL, "password": "guess" });
+        let (code, ..) = stranger.fails("session.signIn", guess).await;
+        assert_eq!(code == -32000, number >= 30, "{number}: {code}");
+    }
+    server.admin().await;
+    server.stop().await;
 }

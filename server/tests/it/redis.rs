@@ -3,13 +3,19 @@
 #[path = "../store/todays.rs"]
 mod todays;
 
-use crate::{redis_server::RedisServer, support::*};
-use serde_json::json;
+use crate::{
+    redis_server::{RedisServer, Relay},
+    support::{Folder, *},
+};
+use serde_json::{Value, json};
 use server::{
     limits::Limits,
     persist::redis::{Address, Owner, Redis, Waits},
 };
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 #[tokio::test]
 async fn users_of_today_sign_in_after_the_program_has_brought_them() {
@@ -138,4 +144,101 @@ async fn the_inventory_goes_on_while_redis_is_away() {
         "what was refused was not done"
     );
     server.stop().await;
+}
+
+/// The server behind a way to Redis that can be disturbed.
+async fn relayed(redis: &RedisServer, folder: &Folder) -> (Relay, TestServer) {
+    let relay = Relay::to(redis).await;
+    let address = Address::new(&relay.place()).expect("an address");
+    let impatient = Waits {
+        answer: Duration::from_millis(300),
+        outcome: Duration::from_millis(100),
+        ..Waits::default()
+    };
+    let store = Redis::open(address, Owner::passing(), impatient)
+        .await
+        .expect("opened");
+    let server = TestServer::on(Arc::new(store), &folder.0, Limits::default()).await;
+    (relay, server)
+}
+
+#[tokio::test]
+async fn a_change_of_unknown_outcome_counts_as_soon_as_it_is_known() {
+    let (redis, folder) = (RedisServer::start().await, Folder::new());
+    let (relay, server) = relayed(&redis, &folder).await;
+    let mut admin = server.admin().await;
+    let user = json!({ "email": "mallory", "password": PASSWORD, "permission": "admin" });
+    let id = admin.ok("user.create", user).await;
+    let registered = json!({ "host": "h.example", "username": "u", "password": "p", "autoConnect": false });
+    let link = admin.ok("server.add", registered).await;
+    let mut mallory = server.connect().await;
+    let credentials = json!({ "email": "mallory", "password": PASSWORD });
+    mallory.ok("session.signIn", credentials).await;
+
+    for (method, params) in [
+        ("user.set", json!({ "id": id, "permission": "none" })),
+        ("server.remove", json!({ "id": link })),
+    ] {
+        relay.mute.store(true, Ordering::SeqCst);
+        let (_, message, _) = admin.fails(method, params).await;
+        assert!(
+            message.contains("whether the change was made is not known"),
+            "{message}"
+        );
+        relay.mute.store(false, Ordering::SeqCst);
+        relay.cut();
+        eventually("something can be changed again", async || {
+            admin.call("token.create", json!({})).await.ok()
+        })
+        .await;
+    }
+    while !matches!(mallory.next().await, Incoming::Closed(_)) {}
+    let permission = |user: &Value| user["permission"].clone();
+    let users = admin.ok("user.getAll", json!({})).await;
+    let known = users
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|user| user["id"] == id);
+    assert_eq!(known.map(permission), Some(json!("none")));
+    assert_eq!(admin.ok("server.getAll", json!({})).await, json!([]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn while_redis_is_away_nothing_is_done_that_must_be_noted_and_nobody_is_taken_for_a_stranger() {
+    let (mut redis, folder) = (RedisServer::start().await, Folder::new());
+    let (_relay, server) = relayed(&redis, &folder).await;
+    let pool = pool().await;
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let mut client = server.plain_user().await;
+    let user = client.ok("session.getUser", json!({})).await["id"].clone();
+    let (vm, id) = guest(&pool, "Halted");
+    let entry = json!({ "subject": user, "object": id, "action": "admin" });
+    admin.ok("acl.add", entry).await;
+    let token = admin.ok("token.create", json!({})).await;
+    let cookie = format!("Cookie: token={}\r\n", token.as_str().expect("a token"));
+    assert_eq!(server.get("/account", &cookie).await.0, 200);
+
+    redis.kill().await;
+    eventually("the loss is noticed", async || server.app.store.status().problem).await;
+    for (method, params) in [
+        ("vm.snapshot", json!({ "id": id, "name": "not now" })),
+        ("vm.delete", json!({ "id": id })),
+    ] {
+        let (_, message, _) = client.fails(method, params).await;
+        assert_eq!(message, "the store cannot be used now: nothing was changed");
+    }
+    let snapshots = pool.read(|db| {
+        assert!(db.exists("VM", &vm), "it was not deleted");
+        db.get("VM", &vm, "snapshots").clone()
+    });
+    assert_eq!(snapshots, xapi_sim::Value::set_of(Vec::<String>::new()));
+    for page in ["/account", "/admin", "/"] {
+        assert_eq!(server.get(page, &cookie).await.0, 503, "{page}");
+        assert_eq!(server.get(page, "").await.0, 302, "{page}");
+    }
+    server.stop().await;
+    pool.stop().await;
 }

@@ -76,10 +76,16 @@ impl Oracle<'_> {
 /// Somebody with a few rights.
 struct Person {
     id: String,
-    client: Client,
+    /// By the notifications: over WebSocket and over TCP.
+    followers: [Client; 2],
     /// By the view of its lists.
     watcher: Client,
     rows: BTreeSet<String>,
+    /// By views of single objects, whether or not they may be seen, one after the other.
+    looker: Client,
+    looked_at: Option<Value>,
+    /// By pages and downloads.
+    cookie: String,
     visible: Objects,
 }
 
@@ -118,20 +124,27 @@ impl World {
             let user = json!({ "email": name, "password": PASSWORD });
             let id = admin.ok("user.create", user).await;
             let credentials = json!({ "email": name, "password": PASSWORD });
-            let mut client = server.connect().await;
-            client.ok("session.signIn", credentials.clone()).await;
-            client.follow().await;
-            assert!(client.objects.is_empty(), "nobody gave any rights yet");
-            let mut watcher = server.connect().await;
-            watcher.ok("session.signIn", credentials).await;
+            let mut followers = [server.connect().await, Client::connect_lines(server.lines).await];
+            for follower in &mut followers {
+                follower.ok("session.signIn", credentials.clone()).await;
+                follower.follow().await;
+                assert!(follower.objects.is_empty(), "nobody gave any rights yet");
+            }
+            let (mut watcher, mut looker) = (server.connect().await, server.connect().await);
+            watcher.ok("session.signIn", credentials.clone()).await;
             watcher
                 .ok("view.subscribe", json!({ "view": { "scope": "lists" } }))
                 .await;
+            looker.ok("session.signIn", credentials).await;
+            let token = looker.ok("token.create", json!({})).await;
             people.push(Person {
                 id: id.as_str().expect("an id").to_owned(),
-                client,
+                followers,
                 watcher,
                 rows: BTreeSet::new(),
+                looker,
+                looked_at: None,
+                cookie: format!("Cookie: token={}\r\n", token.as_str().expect("a token")),
                 visible: Objects::new(),
             });
         }
@@ -257,31 +270,29 @@ impl World {
             let entries: Vec<(String, String)> = own
                 .map(|(_, object, action)| (object.clone(), action.clone()))
                 .collect();
-            let admin = &mut self.admin;
+            let (admin, server) = (&mut self.admin, &self.server);
             let person = &mut self.people[at];
             let before = person.visible.clone();
             let mut met: BTreeSet<String> = BTreeSet::new();
             let what = format!("seed {seed}: {step}");
             let deadline = std::time::Instant::now() + DEADLINE;
-            loop {
+            let everything = loop {
                 let objects = admin.all_objects().await;
                 let expected = Oracle {
                     objects: &objects,
                     entries: &entries,
                 }
                 .visible();
-                let listed = person.client.all_objects().await;
-                for notification in std::mem::take(&mut person.client.notifications) {
-                    if notification["params"]["type"] == "enter" {
-                        met.extend(
-                            notification["params"]["items"]
-                                .as_object()
-                                .expect("items")
-                                .keys()
-                                .cloned(),
-                        );
+                let mut same = true;
+                for follower in &mut person.followers {
+                    same &= follower.all_objects().await == expected;
+                    for notification in std::mem::take(&mut follower.notifications) {
+                        // What enters, and what is said to be gone.
+                        let items = notification["params"]["items"].as_object().expect("items");
+                        met.extend(items.keys().cloned());
+                        follower.apply(&notification);
                     }
-                    person.client.apply(&notification);
+                    same &= follower.objects == expected;
                 }
                 person.watcher.ok("session.getUser", json!({})).await;
                 for notification in std::mem::take(&mut person.watcher.notifications) {
@@ -292,24 +303,84 @@ impl World {
                     .filter(|(_, object)| LISTED.iter().any(|kind| object["type"] == *kind))
                     .map(|(id, _)| id.clone())
                     .collect();
-                if listed == expected && person.client.objects == expected && person.rows == rows {
-                    for id in &met {
-                        assert!(
-                            before.contains_key(id) || expected.contains_key(id),
-                            "{what}: {id} was told to somebody who may not see it"
-                        );
-                    }
+                if same && person.rows == rows {
                     person.visible = expected;
-                    break;
+                    break objects;
                 }
-                let sizes = (listed.len(), person.client.objects.len(), person.rows.len());
                 assert!(
                     std::time::Instant::now() < deadline,
-                    "{what}: {sizes:?} are seen, {:?} may be",
+                    "{what}: {:?} are seen, {:?} may be",
+                    (
+                        person.followers.each_ref().map(|follower| follower.objects.len()),
+                        person.rows.len()
+                    ),
                     (expected.len(), rows.len())
+                );
+            };
+            let ids: Vec<&String> = everything.keys().collect();
+            let id = (*ids.choose(&mut self.dice).expect("objects")).clone();
+            met.extend(person.look_at(&id).await);
+            met.extend(person.read_pages(server, &id, &everything).await);
+            for id in &met {
+                assert!(
+                    before.contains_key(id) || person.visible.contains_key(id),
+                    "{what}: {id} was told to somebody who may not see it"
                 );
             }
         }
+    }
+}
+
+impl Person {
+    /// Opens the view of an object, and returns the ids of what was told in such views.
+    async fn look_at(&mut self, id: &str) -> Vec<String> {
+        if let Some(view) = self.looked_at.take() {
+            self.looker.ok("view.unsubscribe", json!({ "view": view })).await;
+        }
+        let view = json!({ "view": { "scope": "object", "id": id } });
+        // Refused, or empty: both tell nothing.
+        if let Ok(opened) = self.looker.call("view.subscribe", view).await {
+            self.looked_at = Some(opened["view"].clone());
+        }
+        // What was opened has been told by the time that something is answered that was asked after it.
+        self.looker.ok("session.getUser", json!({})).await;
+        let told = std::mem::take(&mut self.looker.notifications);
+        let told = told.iter().flat_map(|notification| {
+            let full = notification["params"]["full"].as_array().into_iter().flatten();
+            let gone = notification["params"]["gone"].as_array().into_iter().flatten();
+            full.map(|object| &object["id"]).chain(gone)
+        });
+        told.map(|id| id.as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// The ids of objects that stand in pages and downloads. One was asked for.
+    async fn read_pages(&mut self, server: &TestServer, id: &str, everything: &Objects) -> Vec<String> {
+        let mut text = String::new();
+        for path in [
+            "/account".to_owned(),
+            "/admin".to_owned(),
+            format!("/admin/rights?object={id}"),
+            format!("/vms/{id}"),
+        ] {
+            text += &server.get(&path, &self.cookie).await.2;
+        }
+        let follower = &mut self.followers[0];
+        let offer = follower.ok("xo.getAllObjects", json!({ "ndjson": true })).await;
+        let path = offer["$getFrom"].as_str().expect("a path").to_owned();
+        let (status, _, lines) = server.get(&path, "").await;
+        assert_eq!(status, 200);
+        let lines = lines.lines().filter(|line| line.starts_with('{'));
+        let mut told: Vec<String> = lines
+            .map(|line| {
+                let object: Value = serde_json::from_str(line).expect("JSON");
+                object["id"].as_str().expect("an id").to_owned()
+            })
+            .collect();
+        assert_eq!(told.len(), self.visible.len());
+        // The address that was asked for may be said again.
+        let text = text.replace(id, "");
+        told.extend(everything.keys().filter(|id| text.contains(*id)).cloned());
+        told
     }
 }
 
@@ -330,7 +401,9 @@ fn read_rows(rows: &mut BTreeSet<String>, params: &Value) -> Vec<String> {
     }
     rows.extend(told.iter().cloned());
     for id in params["gone"].as_array().into_iter().flatten() {
-        rows.remove(id.as_str().expect("an id"));
+        let id = id.as_str().expect("an id");
+        rows.remove(id);
+        told.push(id.to_owned());
     }
     told
 }

@@ -446,3 +446,27 @@ async fn a_deleted_token_ends_its_sessions() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_that_is_deleted_while_it_opens_a_session_leaves_none() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    for _ in 0..50 {
+        let token = admin.ok("token.create", json!({})).await;
+        let mut other = server.connect().await;
+        let delete = json!({ "tokens": [token] });
+        let opening = json!({ "token": token });
+        let (opened, deleted) = tokio::join!(
+            other.call_if_there("session.signIn", opening),
+            admin.call("token.delete", delete)
+        );
+        deleted.expect("deleted");
+        // Refused, or ended: nothing goes on with a token that is no more.
+        let still = other.call_if_there("session.getUser", json!({})).await;
+        assert!(
+            still.as_ref().is_none_or(|answer| answer.get("error").is_some()),
+            "{opened:?} {still:?}"
+        );
+    }
+    server.stop().await;
+}

@@ -523,3 +523,23 @@ async fn a_vm_of_a_lost_pool_says_so() {
     assert_eq!(stage.pool.stats().calls_of("Async.VM.pause"), failures_before);
     stage.done().await;
 }
+
+#[tokio::test]
+async fn a_change_with_one_value_that_cannot_be_changes_nothing() {
+    let mut stage = Stage::new().await;
+    let (vm, id) = guest(&stage.pool, "Halted");
+    for (field, value) in [
+        ("vga", json!("none")),
+        ("videoram", json!(3)),
+        ("virtualizationMode", json!("other")),
+        ("CPUs", json!(0)),
+        ("memory", json!("much")),
+    ] {
+        let change = json!({ "id": id, "PV_args": "changed", "name_label": "changed", field: value });
+        stage.client.fails("vm.set", change).await;
+    }
+    let named = stage.pool.read(|db| db.text("VM", &vm, "name_label"));
+    let arguments = stage.pool.read(|db| db.text("VM", &vm, "PV_args"));
+    assert!(named != "changed" && arguments != "changed");
+    stage.done().await;
+}

@@ -379,7 +379,9 @@ impl World {
 
     /// What the lists show once they have caught up, or after a short while.
     async fn rows_now(&self, client: &mut Client, lists: &mut Lists, expected: &Objects) -> Objects {
-        let caught_up = lists.until(client, |lists| rows(lists) == *expected);
+        let caught_up = lists.until(client, |lists| {
+            rows(lists) == *expected && self.links_are_right(&lists.links)
+        });
         drop(tokio::time::timeout(Duration::from_millis(100), caught_up).await);
         rows(lists)
     }

@@ -10,6 +10,7 @@ pub const VBD: &[&str] = &[
     "plug",
     "unplug",
     "unplug_force",
+    "unplug_force_no_safety_check",
     "insert",
     "eject",
     "assert_attachable",
@@ -33,7 +34,7 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
         ("VIF", "create") => create_vif(call, &p[0]).map(Some),
         (_, "destroy") => destroy(call, class, this),
         (_, "plug") => plug(call, class, this).await,
-        (_, "unplug" | "unplug_force") => unplug(call, class, this).await,
+        (_, "unplug" | "unplug_force" | "unplug_force_no_safety_check") => unplug(call, class, this).await,
         ("VBD", "insert") => insert(call, this, p[1].str()).await,
         ("VBD", "eject") => eject(call, this).await,
         ("VBD", "assert_attachable") => {

@@ -33,7 +33,6 @@ pub const MESSAGES: &[&str] = &[
     "get_data_sources",
     "get_log",
     "dmesg",
-    "get_server_certificate",
     "sync_data",
 ];
 
@@ -140,7 +139,7 @@ pub async fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             "host",
             host,
         ))),
-        "get_log" | "dmesg" | "get_server_certificate" => value(Value::void()),
+        "get_log" | "dmesg" => value(Value::void()),
         _ => void(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transplant::Luggage;
-use super::{Outcome, clone, lifecycle, migrate, power, void};
+use super::{Outcome, clone, directory, lifecycle, migrate, power, void};
 use crate::db::Db;
 use crate::fault::Fault;
 use crate::pool::members::Machine;
@@ -27,7 +27,7 @@ pub async fn pool(call: &Call, name: &str, p: &[Value]) -> Outcome {
     match name {
         "join" | "join_force" => {
             call.work(10.0).await?;
-            join(call, p[0].str(), p[1].str(), p[2].str())
+            join(call, p[0].str(), p[1].str(), p[2].str(), name == "join_force")
         }
         "eject" => eject(call, this).await,
         "designate_new_master" => designate(call, this),
@@ -167,7 +167,7 @@ pub fn remove_host(db: &mut Db, host: &str) {
     db.destroy("host", host);
 }
 
-fn join(call: &Call, address: &str, user: &str, password: &str) -> Outcome {
+fn join(call: &Call, address: &str, user: &str, password: &str, forced: bool) -> Outcome {
     let own = &call.pool;
     let port = own.address().port();
     let target = neighbours::find(address, port);
@@ -185,9 +185,16 @@ fn join(call: &Call, address: &str, user: &str, password: &str) -> Outcome {
     if target_has_ha {
         return Err(Fault::bare("HA_IS_ENABLED"));
     }
+    let theirs = {
+        let db = target.db();
+        directory::membership(&db, &db.master())
+    };
     let (luggage, host) = {
         let db = own.db();
         may_join(&db)?;
+        if !forced && directory::membership(&db, &db.master()) != theirs {
+            return Err(Fault::bare("POOL_JOINING_EXTERNAL_AUTH_MISMATCH"));
+        }
         (pack(&db, &target), db.master())
     };
     let address = own.address();

@@ -1,7 +1,11 @@
 //! Settings of hosts and pools that have a call of their own, measurements by name, access of the control domain to
 //! devices, drivers, callers, and questions that have a short answer.
 
+mod host;
+mod pool;
 mod things;
+
+pub use host::manage_by;
 
 use super::{Outcome, void};
 use crate::db::Db;
@@ -28,7 +32,6 @@ const SILENT: &[&str] = &[
     "pool.enable_binary_storage",
     "pool.disable_binary_storage",
     "pool.rotate_secret",
-    "pool.detect_nonhomogeneous_external_auth",
     "network.attach_for_vm",
     "network.detach_for_vm",
     "GPU_group.update_enabled_VGPU_types",
@@ -40,7 +43,6 @@ const SILENT: &[&str] = &[
     "VDI.force_unlock",
     "VM.restart_device_models",
     "pool.enable_local_storage_caching",
-    "SR.assert_supports_database_replication",
 ];
 
 /// Sets a field of what is named first, on all hosts where it is the pool.
@@ -87,10 +89,6 @@ const OTHERS: &[&str] = &[
     "pool.sync_updates",
     "pool.check_update_readiness",
     "pool.reset_telemetry_uuid",
-    "pool.install_ca_certificate",
-    "pool.certificate_install",
-    "pool.uninstall_ca_certificate",
-    "pool.certificate_uninstall",
     "host.disable_local_storage_caching",
     "pool.disable_local_storage_caching",
     "host.get_sched_gran",
@@ -156,15 +154,11 @@ const OTHERS: &[&str] = &[
     "VTPM.set_contents",
     "VDI.checksum",
     "VDI.generate_config",
-    "VDI.read_database_pool_uuid",
     "VBD.pause",
     "VBD.unpause",
     "message.destroy_all",
     "role.get_by_permission",
     "role.get_by_permission_name_label",
-    "auth.get_subject_identifier",
-    "auth.get_subject_information_from_identifier",
-    "auth.get_group_membership",
     "Host_driver.select",
     "Host_driver.deselect",
     "Driver_variant.select",
@@ -229,8 +223,8 @@ pub fn run(call: &Call, class: &str, message: &Message, p: &[Value]) -> Outcome 
         });
     }
     match class {
-        "host" => host(call, &message.name, p),
-        "pool" => pool(call, &message.name, p),
+        "host" => host::run(call, &message.name, p),
+        "pool" => pool::run(call, &message.name, p),
         "VM" | "SR" => things::sources(call, class, &message.name, p),
         "PIF" => things::pif(call, &message.name, p),
         "PCI" | "PGPU" | "VTPM" | "VDI" | "VBD" => things::device(call, class, &message.name, p),
@@ -244,301 +238,4 @@ fn assert_edition(db: &Db, edition: &str) -> Result<(), Fault> {
         true => Ok(()),
         false => Err(Fault::new("INVALID_EDITION", [edition])),
     }
-}
-
-fn host(call: &Call, name: &str, p: &[Value]) -> Outcome {
-    let this = p.first().map_or("", Value::str);
-    let value = |value: Value| Ok(Some(value));
-    match name {
-        "disable_local_storage_caching" => call.write(|db| {
-            db.set("host", this, "local_cache_sr", Value::null());
-            void()
-        }),
-        "get_sched_gran" => {
-            let db = call.pool.db();
-            let set = db.get("host", this, "other_config").text("sched-gran").to_owned();
-            value(Value::from(if set.is_empty() { "cpu".to_owned() } else { set }))
-        }
-        "set_sched_gran" => call.write(|db| {
-            db.set_entry("host", this, "other_config", "sched-gran", Some(p[1].clone()));
-            void()
-        }),
-        // Takes effect at the next restart.
-        "enable_display" | "disable_display" => call.write(|db| {
-            let now = db.text("host", this, "display");
-            let next = match (name, now.as_str()) {
-                ("enable_display", "disabled" | "enable_on_reboot") => "enable_on_reboot",
-                ("enable_display", _) => "enabled",
-                (_, "enabled" | "disable_on_reboot") => "disable_on_reboot",
-                _ => "disabled",
-            };
-            db.set("host", this, "display", next);
-            Ok(Some(Value::from(next)))
-        }),
-        "call_extension" => Err(Fault::new("MESSAGE_METHOD_UNKNOWN", [p[1].str()])),
-        "dmesg_clear" => value(Value::void()),
-        "get_system_status_capabilities" => value(Value::from(
-            "<?xml version=\"1.0\" ?><system-status-capabilities><capability key=\"xapi\" default-checked=\"yes\"/></system-status-capabilities>",
-        )),
-        "get_tracked_user_agents" => {
-            let db = call.pool.db();
-            let agents = db.refs("session").into_iter();
-            let agents = agents.map(|session| db.text("session", &session, "originator"));
-            let agents = agents.filter(|agent| !agent.is_empty());
-            value(Value::map_of(
-                agents
-                    .map(|agent| (agent, Value::from("")))
-                    .collect::<std::collections::BTreeMap<_, _>>(),
-            ))
-        }
-        "get_ntp_servers_status" => {
-            let db = call.pool.db();
-            let servers = db.get("host", this, "ntp_custom_servers").strings();
-            value(Value::map_of(
-                servers.into_iter().map(|server| (server, Value::from("^*"))),
-            ))
-        }
-        "get_ntp_synchronized" | "ha_xapi_healthcheck" => value(Value::Bool(true)),
-        "list_timezones" => value(Value::set_of([
-            "UTC",
-            "Europe/Paris",
-            "Europe/London",
-            "America/New_York",
-        ])),
-        "set_servertime" => {
-            if call.pool.db().text("host", this, "ntp_mode") != "disabled" {
-                return Err(Fault::new("NOT_ALLOWED_WHEN_NTP_IS_ENABLED", [this]));
-            }
-            void()
-        }
-        "management_reconfigure" => call.write(|db| manage_by(db, this)),
-        "query_data_source" | "record_data_source" | "forget_data_source_archives" => {
-            things::sources(call, "host", name, p)
-        }
-        "retrieve_wlb_evacuate_recommendations" => Err(Fault::bare("WLB_NOT_INITIALIZED")),
-        "apply_updates" => {
-            let db = call.pool.db();
-            if db.get("pool", &db.pool(), "repositories").set().is_empty() {
-                return Err(Fault::bare("NO_REPOSITORY_ENABLED"));
-            }
-            if db.get("host", this, "enabled").bool() {
-                return Err(Fault::bare("HOST_NOT_DISABLED"));
-            }
-            value(Value::Set(vec![]))
-        }
-        "declare_dead" => call.write(|db| {
-            let metrics = db.text("host", this, "metrics");
-            db.set("host_metrics", &metrics, "live", false);
-            super::membership::recover_guests(db, this);
-            void()
-        }),
-        "emergency_ha_disable" => call.write(|db| {
-            let pool = db.pool();
-            db.set("pool", &pool, "ha_enabled", false);
-            void()
-        }),
-        "license_add" => Err(Fault::bare("LICENSE_PROCESSING_ERROR")),
-        "shutdown_agent" => {
-            let pool = call.pool.clone();
-            call.pool.afterwards(move || pool.restart());
-            void()
-        }
-        _ => value(match name {
-            "get_diagnostic_timing_stats" => Value::empty_map(),
-            _ => Value::void(),
-        }),
-    }
-}
-
-/// The management interface of a host moves; its address is the host's.
-fn manage_by(db: &mut Db, pif: &str) -> Outcome {
-    if db.get("pool", &db.pool(), "ha_enabled").bool() {
-        return Err(Fault::bare("HA_IS_ENABLED"));
-    }
-    if db.exists("Bond", db.get("PIF", pif, "bond_slave_of").str()) {
-        return Err(Fault::new("CANNOT_PLUG_BOND_SLAVE", [pif]));
-    }
-    if db.text("PIF", pif, "ip_configuration_mode") == "None" {
-        return Err(Fault::new("PIF_HAS_NO_NETWORK_CONFIGURATION", [pif]));
-    }
-    let host = db.text("PIF", pif, "host");
-    for other in db.members("host", &host, "PIFs") {
-        db.set("PIF", &other, "management", *other == *pif);
-    }
-    db.set("PIF", pif, "currently_attached", true);
-    void()
-}
-
-fn pool(call: &Call, name: &str, p: &[Value]) -> Outcome {
-    let pool = call.pool.db().pool();
-    let set = |fields: &[(&str, Value)]| {
-        call.write(|db| {
-            db.update(
-                "pool",
-                &pool,
-                fields.iter().map(|(field, value)| (*field, value.clone())),
-            );
-        });
-        void()
-    };
-    match name {
-        "disable_local_storage_caching" => call.write(|db| {
-            for host in db.refs("host") {
-                db.set("host", &host, "local_cache_sr", Value::null());
-            }
-            void()
-        }),
-        "management_reconfigure" => call.write(|db| {
-            let pifs: Vec<String> = db.members("network", p[0].str(), "PIFs");
-            for host in db.refs("host") {
-                if !pifs.iter().any(|pif| db.text("PIF", pif, "host") == *host) {
-                    return Err(Fault::new("PIF_NOT_PRESENT", [&*host, p[0].str()]));
-                }
-            }
-            for pif in &pifs {
-                manage_by(db, pif)?;
-            }
-            void()
-        }),
-        "create_VLAN" => call.write(|db| {
-            let device = p[0].str();
-            let physical: Vec<_> = db
-                .refs("PIF")
-                .into_iter()
-                .filter(|pif| {
-                    db.text("PIF", pif, "device") == device && db.get("PIF", pif, "VLAN").int() == -1
-                })
-                .collect();
-            let mut made = Vec::new();
-            for pif in physical {
-                let vlan = super::network::create_vlan(db, &pif, p[2].int(), p[1].str())?;
-                made.push(db.text("VLAN", &vlan, "untagged_PIF"));
-            }
-            Ok(Some(Value::set_of(made)))
-        }),
-        "set_vswitch_controller" => set(&[("vswitch_controller", p[0].clone())]),
-        "enable_tls_verification" => set(&[("tls_verification_enabled", Value::Bool(true))]),
-        "enable_redo_log" => set(&[("redo_log_enabled", Value::Bool(true))]),
-        "disable_redo_log" => set(&[("redo_log_enabled", Value::Bool(false))]),
-        "add_repository" | "remove_repository" => call.write(|db| {
-            let repository = p[1].str();
-            let known = db.get("pool", &pool, "repositories").set().iter();
-            let mut known: Vec<Value> = known.filter(|known| known.str() != repository).cloned().collect();
-            if name == "add_repository" {
-                known.push(p[1].clone());
-            }
-            db.set("pool", &pool, "repositories", Value::Set(known));
-            void()
-        }),
-        "enable_client_certificate_auth" => set(&[
-            ("client_certificate_auth_enabled", Value::Bool(true)),
-            ("client_certificate_auth_name", p[1].clone()),
-        ]),
-        "disable_client_certificate_auth" => set(&[
-            ("client_certificate_auth_enabled", Value::Bool(false)),
-            ("client_certificate_auth_name", Value::from("")),
-        ]),
-        "configure_repository_proxy" => {
-            let url = p[1].str();
-            if !url.starts_with("http://") && !url.starts_with("https://") {
-                return Err(Fault::new("INVALID_REPOSITORY_PROXY_URL", [url]));
-            }
-            set(&[
-                ("repository_proxy_url", p[1].clone()),
-                ("repository_proxy_username", p[2].clone()),
-            ])
-        }
-        "disable_repository_proxy" => set(&[
-            ("repository_proxy_url", Value::from("")),
-            ("repository_proxy_username", Value::from("")),
-            ("repository_proxy_password", Value::null()),
-        ]),
-        "configure_update_sync" => {
-            let day = p[2].int();
-            let fits = match p[1].str() {
-                "daily" => day == 0,
-                _ => (0..=6).contains(&day),
-            };
-            if !fits {
-                return Err(Fault::new("INVALID_UPDATE_SYNC_DAY", [day.to_string()]));
-            }
-            set(&[
-                ("update_sync_frequency", p[1].clone()),
-                ("update_sync_day", p[2].clone()),
-            ])
-        }
-        "get_guest_secureboot_readiness" => {
-            let has = !call.pool.db().text("pool", &pool, "uefi_certificates").is_empty();
-            Ok(Some(Value::from(if has { "ready" } else { "not_ready" })))
-        }
-        "sync_updates" => {
-            if call.pool.db().get("pool", &pool, "repositories").set().is_empty() {
-                return Err(Fault::bare("NO_REPOSITORY_ENABLED"));
-            }
-            let now = Value::Date(call.pool.db().now());
-            set(&[("last_update_sync", now)])?;
-            Ok(Some(Value::from(
-                "0000000000000000000000000000000000000000000000000000000000000000",
-            )))
-        }
-        "check_update_readiness" => Ok(Some(Value::Set(vec![]))),
-        "reset_telemetry_uuid" => call.write(|db| {
-            let uuid = Value::from(db.seed.uuid());
-            let secret = db.create("secret", [("value", uuid)]);
-            let old = db.text("pool", &pool, "telemetry_uuid");
-            db.set("pool", &pool, "telemetry_uuid", &*secret);
-            db.destroy("secret", &old);
-            void()
-        }),
-        "install_ca_certificate" | "certificate_install" => {
-            call.write(|db| install_ca(db, p[0].str(), p[1].str()))
-        }
-        "uninstall_ca_certificate" | "certificate_uninstall" => call.write(|db| {
-            let missing = || Fault::new("CERTIFICATE_DOES_NOT_EXIST", [p[0].str()]);
-            let known = db.find("Certificate", "name", p[0].str()).ok_or_else(missing)?;
-            db.destroy("Certificate", &known);
-            void()
-        }),
-        "deconfigure_wlb" => set(&[
-            ("wlb_url", Value::from("")),
-            ("wlb_username", Value::from("")),
-            ("wlb_enabled", Value::Bool(false)),
-        ]),
-        // There is no such appliance to reach.
-        "initialize_wlb" => Err(Fault::bare("WLB_CONNECTION_REFUSED")),
-        _ => Err(Fault::bare("WLB_NOT_INITIALIZED")),
-    }
-}
-
-/// A certificate of an authority that the pool trusts, kept as a file of that name.
-fn install_ca(db: &mut Db, name: &str, certificate: &str) -> Outcome {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
-        return Err(Fault::new("CERTIFICATE_NAME_INVALID", [name]));
-    }
-    if db.find("Certificate", "name", name).is_some() {
-        return Err(Fault::new("CERTIFICATE_ALREADY_EXISTS", [name]));
-    }
-    if !certificate
-        .trim_start()
-        .starts_with("-----BEGIN CERTIFICATE-----")
-    {
-        return Err(Fault::bare("CA_CERTIFICATE_INVALID"));
-    }
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(certificate.trim().as_bytes());
-    let print: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-    let print = Value::from(print.join(":"));
-    let now = db.now();
-    db.create(
-        "Certificate",
-        [
-            ("name", Value::from(name)),
-            ("type", Value::from("ca")),
-            ("not_before", Value::Date(now)),
-            ("not_after", Value::Date(now + 3_650 * 86_400)),
-            ("fingerprint", print.clone()),
-            ("fingerprint_sha256", print),
-        ],
-    );
-    void()
 }

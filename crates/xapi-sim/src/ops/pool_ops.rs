@@ -9,8 +9,6 @@ pub const MESSAGES: &[&str] = &[
     "sync_database",
     "get_license_state",
     "has_extension",
-    "certificate_list",
-    "crl_list",
     "test_archive_target",
     "certificate_sync",
     "create_VLAN_from_PIF",
@@ -25,7 +23,6 @@ pub fn run(call: &Call, name: &str, p: &[Value]) -> Outcome {
             value(Value::map_of([("edition", "xcp-ng"), ("expiry", "never")]))
         }
         "has_extension" => value(Value::Bool(false)),
-        "certificate_list" | "crl_list" => value(Value::Set(vec![])),
         "test_archive_target" => value(Value::from("True")),
         "create_VLAN_from_PIF" => {
             let (pif, network, tag) = (p[0].str(), p[1].str(), p[2].int());

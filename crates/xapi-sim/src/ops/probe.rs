@@ -165,7 +165,8 @@ fn result(config: &Value, complete: bool, sr: Option<&Value>) -> Value {
 
 fn stat(db: &Db, uuid: &str) -> Value {
     let sr = db.by_uuid("SR", uuid).unwrap_or_else(|| "".into());
-    let free = db.get("SR", &sr, "physical_size").int() - db.get("SR", &sr, "physical_utilisation").int();
+    let used = db.get("SR", &sr, "physical_utilisation").int();
+    let free = db.get("SR", &sr, "physical_size").int().saturating_sub(used);
     Value::map_of([
         ("uuid", Value::Set(vec![Value::from(uuid)])),
         ("name_label", db.get("SR", &sr, "name_label").clone()),

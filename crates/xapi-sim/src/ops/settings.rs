@@ -27,7 +27,6 @@ pub const MESSAGES: &[&str] = &[
     "get_allowed_VIF_devices",
     "get_cooperative",
     "get_boot_record",
-    "get_SRs_required_for_recovery",
     "set_NVRAM_EFI_variables",
     "copy_bios_strings",
     "send_sysrq",

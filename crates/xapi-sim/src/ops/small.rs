@@ -32,8 +32,6 @@ pub const MESSAGES: &[&str] = &[
     "role.get_permissions_name_label",
     "subject.get_permissions_name_label",
     "session.logout_subject_identifier",
-    "host.reset_server_certificate",
-    "host.refresh_server_certificate",
     "VDI.introduce",
 ];
 
@@ -170,17 +168,6 @@ pub async fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             }
             void()
         }),
-        ("host", "reset_server_certificate" | "refresh_server_certificate") => {
-            call.pool.db().check("host", this)?;
-            let pool = call.pool.clone();
-            // Connections are cut when the TLS proxy restarts: after the answer.
-            call.pool.afterwards(move || {
-                if let Err(error) = pool.change_certificate() {
-                    tracing::warn!(%error, "the certificate stays");
-                }
-            });
-            void()
-        }
         ("VDI", "introduce") => call.write(|db| introduce(db, p)),
         _ => Ok(None),
     }
@@ -242,7 +229,7 @@ fn tunnel(db: &mut Db, p: &[Value]) -> Outcome {
         return Err(Fault::new("CANNOT_ADD_TUNNEL_TO_BOND_SLAVE", [transport]));
     }
     if !db.get("PIF", transport, "tunnel_access_PIF_of").set().is_empty() {
-        return Err(Fault::new("PIF_IS_TUNNEL", [transport]));
+        return Err(Fault::new("IS_TUNNEL_ACCESS_PIF", [transport]));
     }
     let (device, host, mac) = (
         format!("tunnel{}", db.count("tunnel")),
@@ -281,7 +268,10 @@ fn introduce(db: &mut Db, p: &[Value]) -> Outcome {
         return Err(Fault::new("LOCATION_NOT_UNIQUE", [sr, location]));
     }
     if db.by_uuid("VDI", uuid).is_some() {
-        return Err(Fault::new("UUID_EXISTS", [uuid]));
+        return Err(Fault::new(
+            "DB_UNIQUENESS_CONSTRAINT_VIOLATION",
+            ["VDI", "uuid", uuid],
+        ));
     }
     let names = [
         "uuid",

@@ -235,7 +235,7 @@ pub fn new_vdi(db: &mut Db, sr: &str, name: &str, size: i64) -> String {
 
 fn account(db: &mut Db, sr: &str, size: i64) {
     for (field, share) in [("virtual_allocation", 1), ("physical_utilisation", 50)] {
-        let sum = db.get("SR", sr, field).int() + size / share;
+        let sum = db.get("SR", sr, field).int().saturating_add(size / share);
         db.set("SR", sr, field, sum.max(0));
     }
 }
@@ -253,7 +253,8 @@ fn assert_room(db: &Db, sr: &str, size: i64) -> Result<(), Fault> {
         let text = "VDI Invalid size [opterr=VDI size must be between 1 MB and 2088960 MB]";
         return Err(Fault::new("SR_BACKEND_FAILURE_79", ["", text, ""]));
     }
-    let free = db.get("SR", sr, "physical_size").int() - db.get("SR", sr, "physical_utilisation").int();
+    let used = db.get("SR", sr, "physical_utilisation").int();
+    let free = db.get("SR", sr, "physical_size").int().saturating_sub(used);
     // The others take room as it is written.
     if kind.starts_with("lvm") && size > free {
         return Err(Fault::new(
@@ -394,7 +395,7 @@ pub fn forget_disk(db: &mut Db, vdi: &str) {
         db.get("VDI", vdi, "virtual_size").int(),
     );
     if db.destroy("VDI", vdi) {
-        account(db, &sr, -size);
+        account(db, &sr, size.saturating_neg());
     }
 }
 

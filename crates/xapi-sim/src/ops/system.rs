@@ -10,7 +10,6 @@ pub const SESSION: &[&str] = &[
     "login_with_password",
     "logout",
     "change_password",
-    "get_all_subject_identifiers",
     "slave_login",
     "slave_local_login",
     // Answered by `rpc::supporter`, before a session is looked for.
@@ -64,7 +63,6 @@ pub fn run(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             "SESSION_AUTHENTICATION_FAILED",
             ["", "Authentication failure"],
         )),
-        ("session", "get_all_subject_identifiers") => Ok(Some(Value::Set(vec![]))),
         ("event", "register") => {
             legacy_events::register(call, &p[0])?;
             void()

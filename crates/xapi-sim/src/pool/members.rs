@@ -43,6 +43,8 @@ pub struct Machine {
     pub connections: CancellationToken,
     /// The pool that this host had before it joined: its listener is there.
     pub origin: Weak<Shared>,
+    /// Whom it was told to take for the master, whoever is.
+    pub believes: Option<String>,
 }
 
 impl Machine {
@@ -55,6 +57,7 @@ impl Machine {
             listener: None,
             connections: CancellationToken::new(),
             origin: Weak::new(),
+            believes: None,
         }
     }
 }
@@ -69,6 +72,22 @@ impl Shared {
     /// The host record of that machine.
     pub fn member(&self, at: usize) -> Option<Ref> {
         self.members.lock().get(at).map(|machine| machine.host.clone())
+    }
+
+    /// Whom a host takes for the master, when it was told to.
+    pub fn believed(&self, at: usize) -> Option<String> {
+        self.members
+            .lock()
+            .get(at)
+            .and_then(|machine| machine.believes.clone())
+    }
+
+    /// A host is told who the master is; `None`: it asks the pool again.
+    pub fn believe(&self, host: &str, master: Option<String>) {
+        let mut members = self.members.lock();
+        if let Some(machine) = members.iter_mut().find(|machine| *machine.host == *host) {
+            machine.believes = master;
+        }
     }
 
     /// Where that machine listens.
@@ -87,6 +106,21 @@ impl Shared {
             .lock()
             .iter()
             .position(|machine| *machine.host == *host)
+    }
+
+    /// The certificate that a host shows; none without TLS.
+    pub fn identity_of(&self, host: &str) -> Option<Arc<Identity>> {
+        let members = self.members.lock();
+        let machine = members.iter().find(|machine| *machine.host == *host)?;
+        machine.identity.clone()
+    }
+
+    /// New connections to that host see another certificate.
+    pub fn set_identity(&self, host: &str, identity: Identity) {
+        let mut members = self.members.lock();
+        if let Some(machine) = members.iter_mut().find(|machine| *machine.host == *host) {
+            machine.identity = Some(Arc::new(identity));
+        }
     }
 
     pub fn list_members(&self) -> Vec<Member> {
@@ -253,6 +287,9 @@ impl Shared {
 
     /// Another host takes over: sessions, tasks under way for clients and the deletion history end with the old one.
     pub fn change_master(&self, host: &str) {
+        for machine in self.members.lock().iter_mut() {
+            machine.believes = None;
+        }
         let old = self.write(|db| {
             let (pool, old) = (db.pool(), db.master());
             db.set("pool", &pool, "master", host);
@@ -273,6 +310,7 @@ impl Shared {
             db.forget_deletions();
         });
         self.registrations.clear();
+        self.close_libraries();
         self.cut_all();
     }
 }

@@ -88,7 +88,7 @@ impl Subscription {
         self.everything || self.classes[class]
     }
 
-    fn may_want(&self, class: usize) -> bool {
+    pub fn may_want(&self, class: usize) -> bool {
         self.wants_class(class) || self.objects.iter().any(|(id, _)| *id == class)
     }
 }

@@ -3,15 +3,21 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::events::{Batch, Event, Subscription};
 use super::{Call, sessions};
+use crate::db::class;
 use crate::fault::Fault;
 use crate::model::model;
 use crate::value::Value;
 
 /// More changes than this between two `next` overflow the queue.
 const QUEUE: usize = 10_000;
+
+/// So often a pool that nothing happens to says that it lives, at time scale 1.
+const HEARTBEAT_SECONDS: f64 = 30.0;
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub struct Registrations(Mutex<HashMap<String, Registration>>);
@@ -43,9 +49,28 @@ pub fn unregister(call: &Call, classes: &Value) {
     }
 }
 
+/// The pool says that it lives, to those who listen to it.
+fn sign_of_life(call: &Call) -> Option<Event> {
+    let (db, class) = (call.pool.db(), class("pool"));
+    let all = call.pool.registrations.lock();
+    let wanted = Subscription::parse(&Value::Set(all.get(&call.session)?.filters.clone())).ok()?;
+    let reference = db.pool();
+    let row = db.row(class, &reference).ok()?;
+    wanted.wants(class.id, &reference).then(|| Event {
+        id: db.generation(),
+        timestamp: db.now(),
+        class,
+        operation: "mod",
+        snapshot: Some(row.render(class, call.wire)),
+        reference: reference.clone(),
+    })
+}
+
 /// Blocks until something happens to what the session registered for.
 pub async fn next(call: &Call) -> Result<Batch, Fault> {
     let mut changes = call.pool.changes();
+    let heartbeat = Duration::from_secs_f64(HEARTBEAT_SECONDS * call.pool.config.time_scale);
+    let heartbeat = heartbeat.max(SHORTEST_HEARTBEAT);
     loop {
         changes.mark_unchanged();
         {
@@ -58,8 +83,8 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
             let since = own.seen;
             let timestamp = db.now();
             let mut events = Vec::new();
-            for (class, reference) in db.changed_since(since) {
-                let class = &model().classes[*class];
+            for (id, reference) in db.changed_since(since) {
+                let class = &model().classes[*id];
                 let Ok(row) = db.row(class, reference) else {
                     continue;
                 };
@@ -77,7 +102,11 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
                     });
                 }
             }
-            for class in model().classes.iter().filter(|class| class.has_events) {
+            let classes = model().classes.iter();
+            for class in classes.filter(|class| class.has_events && wanted.may_want(class.id)) {
+                if db.has_forgotten(class, since) {
+                    return Err(Fault::bare("EVENTS_LOST"));
+                }
                 let gone = db
                     .deletions(class)
                     .filter(|gone| gone.deleted > since && gone.created <= since);
@@ -100,8 +129,14 @@ pub async fn next(call: &Call) -> Result<Batch, Fault> {
                 return Ok(Batch::list(events));
             }
         }
-        if changes.changed().await.is_err() {
-            return Err(Fault::new("SESSION_INVALID", [&*call.session]));
+        match tokio::time::timeout(heartbeat, changes.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(Fault::new("SESSION_INVALID", [&*call.session])),
+            Err(_) => {
+                if let Some(event) = sign_of_life(call) {
+                    return Ok(Batch::list(vec![event]));
+                }
+            }
         }
     }
 }

@@ -31,6 +31,9 @@ pub const ROLES: [(&str, &str); 6] = [
     ),
 ];
 
+/// The directory of a made-up pool.
+const DOMAIN: &str = "sim.example";
+
 /// The account of somebody who is not root, as a directory would know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -51,7 +54,26 @@ pub fn seed(db: &mut Db, users: &[User]) {
             db.create("role", fields);
         }
     }
+    // Who is not root comes from a directory.
+    for host in if users.is_empty() { vec![] } else { db.refs("host") } {
+        if db.text("host", &host, "external_auth_type").is_empty() {
+            let known = Value::map_of([("domain", DOMAIN), ("user", "administrator")]);
+            db.update(
+                "host",
+                &host,
+                [
+                    ("external_auth_type", Value::from("AD")),
+                    ("external_auth_service_name", Value::from(DOMAIN)),
+                    ("external_auth_configuration", known),
+                ],
+            );
+        }
+    }
     for user in users.iter().filter(|user| !user.role.is_empty()) {
+        // Records from a file may know them already.
+        if subject_of(db, &user.name).is_some() {
+            continue;
+        }
         let roles = db.find("role", "name_label", &user.role);
         let roles = Value::set_of(roles.iter().map(|role| &**role));
         let config = Value::map_of([

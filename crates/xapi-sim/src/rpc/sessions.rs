@@ -3,6 +3,7 @@
 use super::rbac;
 use crate::db::{Db, class};
 use crate::fault::Fault;
+use crate::ops::directory;
 use crate::pool::Shared;
 use crate::value::Value;
 
@@ -72,7 +73,8 @@ pub fn login(pool: &Shared, params: &[Value]) -> Result<Value, Fault> {
         return Err(Fault::new("HOST_IS_SLAVE", [master]));
     }
     let is_root = user == pool.config.user && password == pool.config.password;
-    let mut users = pool.config.users.iter();
+    let directory = directory::is_enabled(&pool.db());
+    let mut users = pool.config.users.iter().filter(|_| directory);
     if !is_root && !users.any(|known| known.name == user && known.password == password) {
         return Err(Fault::new(
             "SESSION_AUTHENTICATION_FAILED",

@@ -1,4 +1,4 @@
-//! `CONNECT /console`: a VNC server (RFB 3.8, no password) with a made-up screen: a text console's background and a
+//! `CONNECT /console`, or a WebSocket there: a VNC server (RFB 3.8, no password) with a made-up screen: a text console's background and a
 //! bar that grows with every key and moves with the pointer.
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -56,7 +56,10 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(exchange: &mut Exchange<
         }
         db.text("VM", &vm, "name_label")
     };
-    exchange.begin(&[]).await?;
+    match exchange.request.method.as_str() {
+        "GET" => exchange.upgrade().await?,
+        _ => exchange.begin(&[]).await?,
+    }
     serve(exchange, &name).await?;
     Ok(Value::void())
 }

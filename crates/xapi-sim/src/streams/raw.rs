@@ -1,4 +1,4 @@
-//! Disks alone: `/export_raw_vdi` and `/import_raw_vdi`, as plain bytes or as VHD.
+//! Disks alone: `/export_raw_vdi` and `/import_raw_vdi`, as plain bytes or as VHD, whole or what differs from another.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,6 +33,14 @@ pub async fn export<S: AsyncRead + AsyncWrite + Unpin>(exchange: &mut Exchange<'
             }
         }
         "vhd" => {
+            let base = match exchange.request.parameter("base") {
+                Some(_) => {
+                    let base = exchange.named("VDI", &["base"])?;
+                    let (uuid, _) = described(exchange, &base);
+                    Some((base, uuid))
+                }
+                None => None,
+            };
             let name = disposition("vhd");
             exchange
                 .begin(&[
@@ -40,7 +48,8 @@ pub async fn export<S: AsyncRead + AsyncWrite + Unpin>(exchange: &mut Exchange<'
                     ("Content-Disposition", &name),
                 ])
                 .await?;
-            vhd::send(exchange, &vdi, &uuid, size).await?;
+            let base = base.as_ref().map(|(base, uuid)| [base.as_str(), uuid.as_str()]);
+            vhd::send(exchange, [&vdi, &uuid], size, base).await?;
         }
         other => return Err(unknown(other)),
     }

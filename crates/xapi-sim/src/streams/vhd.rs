@@ -1,9 +1,11 @@
 //! Dynamic VHD: a footer, a header, a table of blocks, the blocks that hold something, the footer again.
+//! A differencing one names its parent and holds what differs: of a block, the sectors whose bit is set.
 //! Numbers are big-endian.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Broken, Exchange, Flow, raw};
+use crate::db::Db;
 use crate::fault::Fault;
 
 const SECTOR: u64 = 512;
@@ -22,7 +24,21 @@ fn checksum(bytes: &[u8]) -> u32 {
         .fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)))
 }
 
-fn footer(size: u64, uuid: &str, now: i64) -> Vec<u8> {
+/// Kinds of images, as footers tell them.
+const DYNAMIC: u32 = 3;
+const DIFFERENCING: u32 = 4;
+
+/// The sixteen bytes of a uuid; a text that is none gives zeros.
+fn identifier(uuid: &str) -> [u8; 16] {
+    let digits: Vec<u8> = uuid.bytes().filter(|byte| *byte != b'-').collect();
+    let pairs = digits.chunks(2);
+    let bytes: Vec<u8> = pairs
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    bytes.try_into().unwrap_or_default()
+}
+
+fn footer(size: u64, uuid: &str, now: i64, kind: u32) -> Vec<u8> {
     let mut footer = vec![0; SECTOR as usize];
     let mut put = |at: usize, bytes: &[u8]| footer[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"conectix");
@@ -35,16 +51,8 @@ fn footer(size: u64, uuid: &str, now: i64) -> Vec<u8> {
     put(40, &size.to_be_bytes());
     put(48, &size.to_be_bytes());
     put(56, &geometry(size / SECTOR));
-    // A dynamic disk.
-    put(60, &3_u32.to_be_bytes());
-    let id: Vec<u8> = uuid
-        .bytes()
-        .filter(|byte| *byte != b'-')
-        .collect::<Vec<u8>>()
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
-    put(68, id.get(..16).unwrap_or(&[0; 16]));
+    put(60, &kind.to_be_bytes());
+    put(68, &identifier(uuid));
     let sum = checksum(&footer);
     footer[64..68].copy_from_slice(&sum.to_be_bytes());
     footer
@@ -76,7 +84,7 @@ fn geometry(sectors: u64) -> [u8; 4] {
     [high, low, heads as u8, per_track as u8]
 }
 
-fn header(entries: u32) -> Vec<u8> {
+fn header(entries: u32, parent: Option<&str>, now: i64) -> Vec<u8> {
     let mut header = vec![0; 1024];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"cxsparse");
@@ -85,51 +93,87 @@ fn header(entries: u32) -> Vec<u8> {
     put(24, &0x0001_0000_u32.to_be_bytes());
     put(28, &entries.to_be_bytes());
     put(32, &(BLOCK as u32).to_be_bytes());
+    if let Some(parent) = parent {
+        put(40, &identifier(parent));
+        put(56, &((now - EPOCH).max(0) as u32).to_be_bytes());
+        let name: Vec<u8> = format!("{parent}.vhd")
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        put(64, &name[..name.len().min(512)]);
+    }
     let sum = checksum(&header);
     header[36..40].copy_from_slice(&sum.to_be_bytes());
     header
 }
 
+/// What a block of the image holds: its bytes, and which of its sectors count. `None`: nothing.
+fn block(
+    db: &Db,
+    disk: [&str; 2],
+    base: Option<[&str; 2]>,
+    at: u64,
+    length: usize,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let held = db.disks.read(disk[0], disk[1], at, length);
+    let Some(base) = base else {
+        return held.map(|bytes| (bytes, vec![0xff; BITMAP as usize]));
+    };
+    let before = db.disks.read(base[0], base[1], at, length);
+    if held == before {
+        return None;
+    }
+    let bytes = held.unwrap_or_else(|| vec![0; length]);
+    let before = before.unwrap_or_else(|| vec![0; length]);
+    let mut bits = vec![0; BITMAP as usize];
+    let sectors = bytes.chunks(SECTOR as usize).zip(before.chunks(SECTOR as usize));
+    for (sector, _) in sectors.enumerate().filter(|(_, (now, then))| now != then) {
+        bits[sector / 8] |= 0x80 >> (sector % 8);
+    }
+    Some((bytes, bits))
+}
+
+/// The whole disk, or what differs from a base: `[reference, uuid]`.
 pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     exchange: &mut Exchange<'_, S>,
-    vdi: &str,
-    uuid: &str,
+    [vdi, uuid]: [&str; 2],
     size: u64,
+    base: Option<[&str; 2]>,
 ) -> Flow<()> {
     if size > LARGEST {
         return Err(Fault::new("VDI_TOO_LARGE", [vdi, &LARGEST.to_string()]).into());
     }
     let blocks = size.div_ceil(BLOCK);
-    let footer = footer(size, uuid, exchange.pool.db().now());
+    let now = exchange.pool.db().now();
+    let kind = if base.is_some() { DIFFERENCING } else { DYNAMIC };
+    let footer = footer(size, uuid, now, kind);
     let table_size = (blocks * 4).next_multiple_of(SECTOR);
     let mut table = Vec::with_capacity(table_size as usize);
     let mut kept = Vec::new();
     let mut place = 3 * SECTOR + table_size;
-    for block in 0..blocks {
-        let length = BLOCK.min(size - block * BLOCK) as usize;
-        let holds = exchange
-            .pool
-            .db()
-            .disks
-            .read(vdi, uuid, block * BLOCK, length)
-            .is_some();
+    for number in 0..blocks {
+        let length = BLOCK.min(size - number * BLOCK) as usize;
+        let holds = block(&exchange.pool.db(), [vdi, uuid], base, number * BLOCK, length).is_some();
         let sector = if holds { (place / SECTOR) as u32 } else { NOWHERE };
         table.extend_from_slice(&sector.to_be_bytes());
         if holds {
-            kept.push(block);
+            kept.push(number);
             place += BITMAP + BLOCK;
         }
     }
     table.resize(table_size as usize, 0xff);
     exchange.send(&footer).await?;
-    exchange.send(&header(blocks as u32)).await?;
+    exchange
+        .send(&header(blocks as u32, base.map(|base| base[1]), now))
+        .await?;
     exchange.send(&table).await?;
-    for (at, block) in kept.iter().enumerate() {
-        let length = BLOCK.min(size - block * BLOCK) as usize;
-        let bytes = exchange.pool.db().disks.read(vdi, uuid, block * BLOCK, length);
-        let mut bytes = bytes.unwrap_or_default();
+    for (at, number) in kept.iter().enumerate() {
+        let length = BLOCK.min(size - number * BLOCK) as usize;
+        let held = block(&exchange.pool.db(), [vdi, uuid], base, number * BLOCK, length);
+        // It may have become what its base is meanwhile: then no sector of it counts.
+        let (mut bytes, bits) = held.unwrap_or_else(|| (vec![], vec![0; BITMAP as usize]));
         bytes.resize(BLOCK as usize, 0);
-        exchange.send(&[0xff; BITMAP as usize]).await?;
+        exchange.send(&bits).await?;
         exchange.send(&bytes).await?;
         exchange.progress(at as f64 / kept.len() as f64)?;
     }
@@ -140,7 +184,7 @@ fn bad(text: &str) -> Broken {
     Broken::Fault(Fault::new("IMPORT_ERROR", [format!("VHD: {text}")]))
 }
 
-/// Reads the blocks in the order in which they come.
+/// Reads the blocks in the order in which they come. What a differencing image does not hold stays as it is.
 pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     exchange: &mut Exchange<'_, S>,
     vdi: &str,
@@ -156,8 +200,9 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
     if &footer[..8] != b"conectix" || u64::from(checksum(&unsummed)) != number(&footer[64..68]) {
         return Err(bad("no footer"));
     }
-    if number(&footer[60..64]) != 3 {
-        return Err(bad("not a dynamic disk"));
+    let kind = number(&footer[60..64]) as u32;
+    if !matches!(kind, DYNAMIC | DIFFERENCING) {
+        return Err(bad("neither a dynamic nor a differencing disk"));
     }
     if number(&footer[48..56]) > size {
         return Err(bad("larger than the disk"));
@@ -197,13 +242,21 @@ pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
         for piece in (0..block).step_by(raw::PIECE.min(block) as usize) {
             let length = raw::PIECE.min(block - piece);
             let mut bytes = exchange.take(length as usize).await?.ok_or_else(ends)?;
-            // What is not there is nothing.
-            for (sector, bytes) in (piece / SECTOR..).zip(bytes.chunks_mut(SECTOR as usize)) {
+            let place = start + piece;
+            let under = match kind {
+                DIFFERENCING => exchange.pool.db().disks.read(vdi, uuid, place, bytes.len()),
+                _ => None,
+            };
+            // What is not there is nothing, or what the parent holds.
+            for (at, sector) in (0..bytes.len()).step_by(SECTOR as usize).zip(piece / SECTOR..) {
                 if bits[sector as usize / 8] & (0x80 >> (sector % 8)) == 0 {
-                    bytes.fill(0);
+                    let own = &mut bytes[at..at + SECTOR as usize];
+                    match &under {
+                        Some(under) => own.copy_from_slice(&under[at..at + SECTOR as usize]),
+                        None => own.fill(0),
+                    }
                 }
             }
-            let place = start + piece;
             if place < size {
                 bytes.truncate((size - place).min(length) as usize);
                 raw::write(exchange, vdi, uuid, size, place, &bytes)?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use xxhash_rust::xxh64::xxh64;
 
+use super::packed::Packer;
 use super::{Exchange, Flow, tar};
 use crate::db::{Db, class};
 use crate::fault::Fault;
@@ -72,7 +73,9 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
             ("Content-Disposition", "attachment; filename=\"export.xva\""),
         ])
         .await?;
-    exchange.send(&tar::file("ova.xml", plan.ova.as_bytes())).await?;
+    let packing = exchange.request.parameter("use_compression").unwrap_or_default();
+    let mut packer = Packer::named(packing);
+    put(exchange, &mut packer, &tar::file("ova.xml", plan.ova.as_bytes())).await?;
     let disks: &[_] = if with_disks { &plan.disks } else { &[] };
     let total: u64 = disks.iter().map(|disk| disk.size).sum();
     let mut done = 0;
@@ -89,15 +92,24 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
             };
             let name = format!("{}/{number:08}", disk.name);
             let sum = format!("{:016X}", xxh64(&bytes, 0));
-            exchange.send(&tar::file(&name, &bytes)).await?;
-            exchange
-                .send(&tar::file(&format!("{name}.xxhash"), sum.as_bytes()))
-                .await?;
+            put(exchange, &mut packer, &tar::file(&name, &bytes)).await?;
+            let sum = tar::file(&format!("{name}.xxhash"), sum.as_bytes());
+            put(exchange, &mut packer, &sum).await?;
             exchange.progress((done + at) as f64 / total as f64)?;
         }
         done += disk.size;
     }
-    exchange.send(&[0; 2 * tar::BLOCK]).await
+    put(exchange, &mut packer, &[0; 2 * tar::BLOCK]).await?;
+    exchange.send(&packer.finish()).await
+}
+
+async fn put<S: AsyncRead + AsyncWrite + Unpin>(
+    exchange: &mut Exchange<'_, S>,
+    packer: &mut Packer,
+    bytes: &[u8],
+) -> Flow<()> {
+    let packed = packer.pack(bytes);
+    exchange.send(&packed).await
 }
 
 struct Disk {

@@ -1,4 +1,4 @@
-//! `/import`: a virtual machine from XVA. The answer comes before the body is read; how it went is told by the task.
+//! `/import`: a virtual machine from XVA, packed or not. The answer comes before the body is read; how it went is told by the task.
 
 use std::collections::BTreeMap;
 
@@ -32,14 +32,7 @@ pub async fn import<S: AsyncRead + AsyncWrite + Unpin>(exchange: &mut Exchange<'
         .any(|name| exchange.request.parameter(name).is_some())
     {
         true => exchange.named("SR", &["sr_id", "sr_uuid"])?,
-        false => {
-            let db = exchange.pool.db();
-            let sr = db.text("pool", &db.pool(), "default_SR");
-            if !db.exists("SR", &sr) {
-                return Err(Fault::new("DEFAULT_SR_NOT_FOUND", [sr]).into());
-            }
-            sr
-        }
+        false => default_sr(&exchange.pool.db())?,
     };
     if exchange.pool.db().text("SR", &sr, "content_type") == "iso" {
         return Err(Broken::Refused(
@@ -48,6 +41,23 @@ pub async fn import<S: AsyncRead + AsyncWrite + Unpin>(exchange: &mut Exchange<'
         ));
     }
     exchange.begin(&[]).await?;
+    receive(exchange, &sr).await
+}
+
+pub fn default_sr(db: &Db) -> Result<String, Fault> {
+    let sr = db.text("pool", &db.pool(), "default_SR");
+    match db.exists("SR", &sr) {
+        true => Ok(sr),
+        false => Err(Fault::new("DEFAULT_SR_NOT_FOUND", [sr])),
+    }
+}
+
+/// The file itself, wherever it comes from.
+pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
+    exchange: &mut Exchange<'_, S>,
+    sr: &str,
+) -> Flow<Value> {
+    exchange.unpack().await?;
     let first = entry(exchange).await?.ok_or_else(|| failed("an empty file"))?;
     if first.name != "ova.xml" {
         return Err(Fault::new("IMPORT_ERROR_UNEXPECTED_FILE", ["ova.xml", &first.name]).into());
@@ -56,7 +66,7 @@ pub async fn import<S: AsyncRead + AsyncWrite + Unpin>(exchange: &mut Exchange<'
     let ova = xml::read_value(&ova).map_err(failed)?;
     let restores = exchange.request.parameter("restore") == Some("true");
     let forced = exchange.request.parameter("force") == Some("true");
-    let made = exchange.pool.write(|db| Made::records(db, &ova, &sr, restores))?;
+    let made = exchange.pool.write(|db| Made::records(db, &ova, sr, restores))?;
     exchange.pool.write(|db| {
         let complete = Some(Value::from("complete"));
         db.set_entry(

@@ -1,7 +1,7 @@
 //! A world from a file: `{ref: {"class": "VM", field: value, ...}, ...}`. Records of older releases lack fields and
 //! may have others; what is missing gets its default, what is unknown or unreadable is left out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json};
@@ -10,6 +10,7 @@ use crate::clock;
 use crate::db::{Db, Ref, class};
 use crate::model::{Class, Type, model};
 use crate::ops::lifecycle;
+use crate::seed::Seed;
 use crate::value::{NULL_REF, Value};
 
 /// The class of a record: as the data model spells it or in lower case.
@@ -35,6 +36,12 @@ pub fn hosts(records: &Json) -> anyhow::Result<usize> {
 
 /// Fills the database. Gives the hosts, the master first.
 pub fn build(db: &mut Db, records: &Json, address: SocketAddr) -> anyhow::Result<Vec<Ref>> {
+    // The records may be of a world of the same seed: what is new must not be called as what is there.
+    let known = entries(records)?.keys().flat_map(|reference| reference.bytes());
+    let known = known.fold(db.seed.next(), |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    db.seed = Seed::new(known);
     let mut links = Vec::new();
     for (reference, record) in entries(records)? {
         let Some(class) = class_of(record).filter(|class| class.name != "session") else {
@@ -63,7 +70,9 @@ pub fn build(db: &mut Db, records: &Json, address: SocketAddr) -> anyhow::Result
     for (class, reference, at, value) in links {
         db.set_at(class, reference, at, value);
     }
+    // A made-up pool numbers its hosts by their addresses, and so do most people.
     let mut hosts = db.refs("host");
+    hosts.sort_by_cached_key(|host| db.text("host", host, "address").parse::<IpAddr>().ok());
     if db.count("pool") == 0 {
         db.create("pool", [("master", Value::from(&*hosts[0]))]);
     }

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use xapi_sim::{PoolConfig, SimPool};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Plain or over TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     pub session: String,
 }
 
@@ -42,6 +46,10 @@ impl Client {
 
     pub async fn connect_to(address: &str) -> Client {
         let stream = TcpStream::connect(address).await.expect("connects");
+        Client::over(Box::new(stream))
+    }
+
+    pub fn over(stream: Box<dyn Stream>) -> Client {
         Client {
             stream,
             session: String::new(),
@@ -50,13 +58,16 @@ impl Client {
 
     /// Connected and logged in.
     pub async fn login(pool: &SimPool) -> Client {
-        let mut client = Client::connect(pool).await;
-        let session = client
+        Client::connect(pool).await.log_in().await
+    }
+
+    pub async fn log_in(mut self) -> Client {
+        let session = self
             .rpc("session.login_with_password", json!(["root", "password"]))
             .await
             .expect("logs in");
-        client.session = session.as_str().expect("a reference").to_owned();
-        client
+        self.session = session.as_str().expect("a reference").to_owned();
+        self
     }
 
     pub async fn request(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {

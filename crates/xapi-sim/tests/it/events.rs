@@ -140,3 +140,45 @@ async fn the_older_calls_work_too() {
         (&json!("mod"), &json!("older"))
     );
 }
+
+#[tokio::test]
+async fn the_older_calls_tell_when_events_are_lost() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    client.ok("event.register", json!([["task"]])).await;
+    pool.write(|db| {
+        for _ in 0..600 {
+            let task = db.create("task", []);
+            db.destroy("task", &task);
+        }
+    });
+    assert_eq!(client.fault("event.next", json!([])).await, ["EVENTS_LOST"]);
+    assert_eq!(
+        client.fault("event.next", json!([])).await,
+        ["EVENTS_LOST"],
+        "until registered anew"
+    );
+    client.ok("event.unregister", json!([["task"]])).await;
+    client.ok("event.register", json!([["task"]])).await;
+    let task = client.ok("task.create", json!(["after", ""])).await;
+    let events = client.ok("event.next", json!([])).await;
+    // The call that registers runs under a task of its own, which ends meanwhile.
+    let mut events = events.as_array().expect("events").iter();
+    let event = events.find(|event| event["ref"] == task).expect("the new one");
+    assert_eq!(event["operation"], "add");
+    // Others do not care.
+    let mut other = Client::login(&pool).await;
+    other.ok("event.register", json!([["pool"]])).await;
+    pool.write(|db| {
+        for _ in 0..600 {
+            let task = db.create("task", []);
+            db.destroy("task", &task);
+        }
+    });
+    // A pool that nothing happens to says that it lives.
+    let events = other.ok("event.next", json!([])).await;
+    assert_eq!(
+        (&events[0]["class"], &events[0]["operation"]),
+        (&json!("pool"), &json!("mod"))
+    );
+}

@@ -390,6 +390,7 @@ async fn every_other_call_answers() {
                 "event.from",
                 "pool.emergency",
                 "host.shutdown_agent",
+                "host.management_disable",
             ];
             if ends.iter().any(|end| name.starts_with(end)) {
                 continue;

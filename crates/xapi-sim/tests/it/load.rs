@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 use xapi_sim::{PoolConfig, SimPool};
 
 use crate::client::{Client, pool_with};
+use crate::dice::Dice;
 
 async fn load(records: &Json) -> SimPool {
     let config = PoolConfig {
@@ -97,4 +98,129 @@ async fn records_without_a_host_are_refused() {
     let config = PoolConfig::default;
     assert!(SimPool::start_from(config(), &json!({})).await.is_err());
     assert!(SimPool::start_from(config(), &json!([1])).await.is_err());
+}
+
+/// What releases and tools have written where this one wants something else.
+const STRANGE: [&str; 12] = [
+    "null",
+    "\"\"",
+    "\"of another release\"",
+    "-1",
+    "1.5e300",
+    "true",
+    "[]",
+    "{}",
+    "[\"OpaqueRef:nowhere\", null, 3]",
+    "{\"key\": null, \"other\": [\"deep\"]}",
+    "\"OpaqueRef:nowhere\"",
+    "\"20991231T00:00:00Z\"",
+];
+
+/// Any record may lack fields, have others, name what is gone, and say what no enum knows: the pool starts, answers,
+/// and nothing fails inside.
+#[tokio::test]
+async fn no_record_is_too_strange() {
+    let whole = pool_with(PoolConfig {
+        hosts: 2,
+        vms: 12,
+        ..PoolConfig::default()
+    })
+    .await
+    .dump();
+    for seed in 0..8 {
+        let mut dice = Dice(seed);
+        let mut records = whole.clone();
+        let all = records.as_object_mut().expect("records");
+        let host = all
+            .iter()
+            .find(|(_, record)| record["class"] == "host")
+            .map(|(host, _)| host.clone());
+        for (reference, record) in all.iter_mut() {
+            let record = record.as_object_mut().expect("a record");
+            let fields: Vec<String> = record.keys().filter(|field| *field != "class").cloned().collect();
+            for field in fields {
+                match dice.below(8) {
+                    0 => drop(record.remove(&field)),
+                    1 => {
+                        let strange = STRANGE[dice.below(STRANGE.len())];
+                        record.insert(field, serde_json::from_str(strange).expect("JSON"));
+                    }
+                    _ => {}
+                }
+            }
+            record.insert("field_of_tomorrow".to_owned(), json!(reference));
+        }
+        all.retain(|reference, _| dice.below(12) > 0 || Some(reference) == host.as_ref());
+        let pool = load(&records).await;
+        let mut client = Client::login(&pool).await;
+        let master = pool.members()[0].host.to_string();
+        let classes = xapi_sim::model::model().classes.iter();
+        for class in classes.filter(|class| class.message("get_all_records").is_some()) {
+            client
+                .ok(&format!("{}.get_all_records", class.name), json!([]))
+                .await;
+        }
+        client.events(json!(["*"]), "", 1.0).await;
+        let vms = pool.read(|db| db.refs("VM"));
+        for vm in vms.iter().map(|vm| vm.to_string()) {
+            for (method, params) in [
+                ("VM.start", json!([vm, false, false])),
+                ("VM.pool_migrate", json!([vm, master, {}])),
+                ("VM.snapshot", json!([vm, "strange", []])),
+                ("VM.clone", json!([vm, "strange"])),
+                ("VM.suspend", json!([vm])),
+                ("VM.hard_shutdown", json!([vm])),
+                ("VM.get_possible_hosts", json!([vm])),
+                ("VM.destroy", json!([vm])),
+            ] {
+                // They may refuse; they may not fail.
+                if let Err(error) = client.call(method, params).await {
+                    assert!(
+                        !error.to_string().contains("the simulator failed"),
+                        "{seed} {method}: {error}"
+                    );
+                }
+            }
+        }
+        let again = load(&pool.dump()).await;
+        assert_eq!(again.read(|db| db.count("VM")), pool.read(|db| db.count("VM")));
+        pool.stop().await;
+        again.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn hosts_keep_their_numbers_and_people_their_accounts() {
+    let config = || PoolConfig {
+        hosts: 4,
+        users: vec![xapi_sim::User {
+            name: "ann".to_owned(),
+            password: "secret".to_owned(),
+            role: "vm-operator".to_owned(),
+        }],
+        time_scale: 0.0,
+        ..PoolConfig::default()
+    };
+    let pool = pool_with(config()).await;
+    let again = SimPool::start_from(config(), &pool.dump())
+        .await
+        .expect("it starts");
+    let hosts = |pool: &SimPool| -> Vec<_> { pool.members().into_iter().map(|member| member.host).collect() };
+    assert_eq!(hosts(&again), hosts(&pool));
+    assert_eq!(again.read(|db| db.count("subject")), 1);
+}
+
+#[tokio::test]
+async fn what_is_made_after_loading_has_names_of_its_own() {
+    let before = pool_with(PoolConfig::default()).await.dump();
+    let pool = load(&before).await;
+    let known = before.as_object().expect("records");
+    let uuids: Vec<&Json> = known.values().map(|record| &record["uuid"]).collect();
+    pool.write(|db| {
+        for _ in 0..known.len() {
+            let made = db.create("secret", []);
+            assert!(!known.contains_key(&*made), "{made} is there already");
+            assert!(!uuids.contains(&&json!(db.text("secret", &made, "uuid"))));
+        }
+    });
 }

@@ -268,49 +268,6 @@ async fn plugins_are_missing_and_measurements_have_names() {
 }
 
 #[tokio::test]
-async fn authorities_are_trusted_by_name() {
-    let pool = pool().await;
-    let mut client = Client::login(&pool).await;
-    let pem = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
-    assert_eq!(
-        client
-            .fault("pool.install_ca_certificate", json!(["../x", pem]))
-            .await,
-        ["CERTIFICATE_NAME_INVALID", "../x"]
-    );
-    assert_eq!(
-        client
-            .fault("pool.install_ca_certificate", json!(["ca.pem", "x"]))
-            .await,
-        ["CA_CERTIFICATE_INVALID"]
-    );
-    client
-        .ok("pool.install_ca_certificate", json!(["ca.pem", pem]))
-        .await;
-    assert_eq!(
-        client
-            .fault("pool.install_ca_certificate", json!(["ca.pem", pem]))
-            .await,
-        ["CERTIFICATE_ALREADY_EXISTS", "ca.pem"]
-    );
-    client
-        .ok("pool.uninstall_ca_certificate", json!(["ca.pem"]))
-        .await;
-    assert_eq!(
-        client
-            .fault("pool.uninstall_ca_certificate", json!(["ca.pem"]))
-            .await,
-        ["CERTIFICATE_DOES_NOT_EXIST", "ca.pem"]
-    );
-    assert_eq!(
-        client
-            .fault("pool.sync_updates", json!([client.session, false]))
-            .await[0],
-        "HANDLE_INVALID"
-    );
-}
-
-#[tokio::test]
 async fn the_master_gives_sessions_of_its_own_too() {
     let pool = pool().await;
     let mut client = Client::connect(&pool).await;

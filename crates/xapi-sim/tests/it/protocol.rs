@@ -62,12 +62,6 @@ async fn refuses_wrong_passwords_unknown_methods_and_wrong_parameters() {
         client.fault("VM.start", json!(["OpaqueRef:x", 0, false])).await[0],
         "INTERNAL_ERROR"
     );
-    assert_eq!(
-        client
-            .fault("VM.import_convert", json!(["", "", "", "", {}]))
-            .await[0],
-        "NOT_IMPLEMENTED"
-    );
 }
 
 #[tokio::test]

@@ -527,3 +527,235 @@ fn vm_in_text(db: &xapi_sim::Db) -> String {
         .find(|vm| db.text("VM", vm, "power_state") == "Halted");
     halted.expect("a halted VM").to_string()
 }
+
+#[tokio::test]
+async fn a_host_gets_a_machine_from_an_address() {
+    let (from, to) = (pool().await, pool().await);
+    let (mut source, mut client) = (Client::login(&from).await, Client::login(&to).await);
+    let vm = vm_in(&from, "Halted");
+    // Small ones, for all of them is read below.
+    from.write(|db| {
+        for vbd in db.members("VM", &vm, "VBDs") {
+            let vdi = db.text("VBD", &vbd, "VDI");
+            db.set("VDI", &vdi, "virtual_size", 2 << 20);
+        }
+    });
+    let url = format!("{}/export?ref={vm}&session_id={}", from.url(), source.session);
+    let sr = to.read(|db| db.text("pool", &db.pool(), "default_SR"));
+    let import = |url: &str, sr: &str| json!([url, sr, false, false]);
+    assert_eq!(
+        client.fault("VM.import", import("ftp://x/y", &sr)).await,
+        ["INVALID_VALUE", "url", "ftp://x/y"]
+    );
+    assert_eq!(
+        client.fault("VM.import", import(&url, "x")).await,
+        ["HANDLE_INVALID", "SR", "x"]
+    );
+    let missing = format!("{}/nothing", from.url());
+    let fault = client.fault("VM.import", import(&missing, &sr)).await;
+    assert_eq!(fault, ["IMPORT_ERROR", &format!("{missing}: status 404")]);
+    let made = client.ok("VM.import", import(&url, &sr)).await;
+    let made = made[0].as_str().expect("a reference");
+    let name = source.ok("VM.get_name_label", json!([vm])).await;
+    assert_eq!(client.ok("VM.get_name_label", json!([made])).await, name);
+    let first = |pool: &SimPool, vm: &str| {
+        pool.read(|db| {
+            let vbds = db.members("VM", vm, "VBDs").into_iter();
+            let mut disks = vbds.filter(|vbd| db.text("VBD", vbd, "type") == "Disk");
+            let vbd = disks.next().expect("a disk");
+            db.text("VBD", &vbd, "VDI")
+        })
+    };
+    let start = async |pool: &SimPool, session: &str, vdi: &str| {
+        let path = format!("/export_raw_vdi?vdi={vdi}");
+        get(pool, session, &path).await.1[..512].to_vec()
+    };
+    let theirs = start(&from, &source.session, &first(&from, &vm)).await;
+    assert_eq!(start(&to, &client.session, &first(&to, made)).await, theirs);
+    assert!(theirs.starts_with(b"Simulated disk"));
+}
+
+#[tokio::test]
+async fn what_differs_from_a_snapshot_comes_out_alone() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let session = client.session.clone();
+    let size = 6 << 20;
+    let vdi = disk(&pool, &mut client, size).await;
+    let bytes = pattern(size as usize, 3);
+    put(&pool, &session, &format!("/import_raw_vdi?vdi={vdi}"), &bytes).await;
+    let snapshot = client.ok("VDI.snapshot", json!([vdi])).await;
+    let snapshot = snapshot.as_str().expect("a reference").to_owned();
+    // One sector of the second block is other now, and one of the third is empty.
+    let mut changed = bytes.clone();
+    let (second, third) = ((2 << 20) + 512 * 5, (4 << 20) + 512 * 9);
+    changed[second..second + 512].fill(0xaa);
+    changed[third..third + 512].fill(0);
+    put(&pool, &session, &format!("/import_raw_vdi?vdi={vdi}"), &changed).await;
+    let path = format!("/export_raw_vdi?vdi={vdi}&format=vhd&base={snapshot}");
+    let (head, vhd) = get(&pool, &session, &path).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(vhd.len(), 512 + 1024 + 512 + 2 * (512 + (2 << 20)) + 512);
+    assert_eq!(vhd[63], 4, "a differencing image");
+    let uuid = client.ok("VDI.get_uuid", json!([snapshot])).await;
+    let parent: String = vhd[512 + 40..512 + 56]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(parent, uuid.as_str().expect("text").replace('-', ""));
+    // Of the blocks one bit each is set.
+    let first_block = 512 + 1024 + 512;
+    let bits: u32 = vhd[first_block..first_block + 512]
+        .iter()
+        .map(|byte| byte.count_ones())
+        .sum();
+    assert_eq!((bits, vhd[first_block]), (1, 0x80 >> 5));
+    // On top of a copy of the base it makes the disk again.
+    let copy = client.ok("VDI.clone", json!([snapshot])).await;
+    let copy = copy.as_str().expect("a reference");
+    let (head, _) = put(
+        &pool,
+        &session,
+        &format!("/import_raw_vdi?vdi={copy}&format=vhd"),
+        &vhd,
+    )
+    .await;
+    assert_eq!(ended(&mut client, &task_of(&head)).await["status"], "success");
+    let (_, made) = get(&pool, &session, &format!("/export_raw_vdi?vdi={copy}")).await;
+    assert!(made == changed, "base and difference are the disk");
+    // Nothing differs from itself.
+    let (_, none) = get(
+        &pool,
+        &session,
+        &format!("/export_raw_vdi?vdi={vdi}&format=vhd&base={vdi}"),
+    )
+    .await;
+    assert_eq!(none.len(), 512 + 1024 + 512 + 512);
+    let (head, _) = get(
+        &pool,
+        &session,
+        &format!("/export_raw_vdi?vdi={vdi}&format=vhd&base=x"),
+    )
+    .await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+}
+
+#[tokio::test]
+async fn packed_files_come_out_and_go_in() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let session = client.session.clone();
+    let vm = vm_in(&pool, "Halted");
+    pool.write(|db| {
+        for vbd in db.members("VM", &vm, "VBDs") {
+            let vdi = db.text("VBD", &vbd, "VDI");
+            db.set("VDI", &vdi, "virtual_size", 3 << 20);
+        }
+    });
+    let path = format!("/export?ref={vm}");
+    let (_, plain) = get(&pool, &session, &path).await;
+    for (name, magic) in [
+        ("true", &[0x1f, 0x8b][..]),
+        ("gzip", &[0x1f, 0x8b]),
+        ("zstd", &[0x28, 0xb5, 0x2f, 0xfd]),
+    ] {
+        let (_, packed) = get(&pool, &session, &format!("{path}&use_compression={name}")).await;
+        assert!(packed.starts_with(magic), "{name}");
+        if name != "zstd" {
+            let mut read = Vec::new();
+            let mut decoder = flate2::read::GzDecoder::new(&packed[..]);
+            std::io::Read::read_to_end(&mut decoder, &mut read).expect("gzip");
+            assert_eq!(read.len(), plain.len());
+        }
+        let (head, _) = put(&pool, &session, "/import", &packed).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(task["status"], "success", "{name}: {}", task["error_info"]);
+        // One that ends early, and one that is spoilt.
+        let (head, _) = put(&pool, &session, "/import", &packed[..packed.len() / 2]).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(
+            task["error_info"],
+            json!(["IMPORT_ERROR_PREMATURE_EOF"]),
+            "{name}"
+        );
+        let mut spoilt = packed.clone();
+        spoilt[40..80].fill(0xff);
+        let (head, _) = put(&pool, &session, "/import", &spoilt).await;
+        let task = ended(&mut client, &task_of(&head)).await;
+        assert_eq!(task["status"], "failure", "{name}");
+    }
+    pool.read(|db| {
+        assert_eq!(
+            xapi_sim::consistency::contradictions(db, true),
+            Vec::<String>::new()
+        );
+    });
+}
+
+#[tokio::test]
+async fn a_console_is_a_websocket_too() {
+    let pool = pool().await;
+    let mut client = Client::login(&pool).await;
+    let vm = vm_in(&pool, "Running");
+    let console = client.ok("VM.get_consoles", json!([vm])).await[0].clone();
+    let session = client.session.clone();
+    let path = format!("/console?ref={}", console.as_str().expect("a reference"));
+    let (head, _) = get(&pool, &session, &path).await;
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    let upgrade = |offers: &str, cookie: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Protocol: {offers}\r\nCookie: session_id={cookie}\r\n\r\n"
+        )
+    };
+    let (head, _) = exchange(&pool, &upgrade("binary", "OpaqueRef:x"), &[]).await;
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    for (offers, chosen, first) in [
+        ("base64, binary", "binary", &b"\x82\x0cRFB 003.008\n"[..]),
+        ("base64", "base64", b"\x81\x10UkZCIDAwMy4wMDgK"),
+    ] {
+        let mut stream = TcpStream::connect(pool.addr()).await.expect("connects");
+        let talk = async {
+            stream
+                .write_all(upgrade(offers, &session).as_bytes())
+                .await
+                .expect("sent");
+            let mut answer = Vec::new();
+            let mut byte = [0];
+            while !answer.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).await.expect("a head");
+                answer.push(byte[0]);
+            }
+            let answer = String::from_utf8(answer).expect("text");
+            assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+            assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+            assert!(
+                answer.contains(&format!("Sec-WebSocket-Protocol: {chosen}\r\n")),
+                "{answer}"
+            );
+            let mut frame = vec![0; first.len()];
+            stream.read_exact(&mut frame).await.expect("a frame");
+            assert_eq!(frame, first);
+            // The version in a masked frame (the mask is zero), in two pieces.
+            let content = &first[2..];
+            let sent = [&[first[0], 0x80 | content.len() as u8, 0, 0, 0, 0], content].concat();
+            stream.write_all(&sent[..9]).await.expect("sent");
+            stream.write_all(&sent[9..]).await.expect("sent");
+            let security: &[u8] = if chosen == "base64" {
+                b"\x81\x04AQE="
+            } else {
+                b"\x82\x02\x01\x01"
+            };
+            let mut frame = vec![0; security.len()];
+            stream.read_exact(&mut frame).await.expect("kinds of security");
+            assert_eq!(frame, security);
+            // A frame of a server is no client's: that is the end, said properly.
+            stream.write_all(&[0x82, 1, 1]).await.expect("sent");
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.expect("it ends");
+            assert_eq!(rest, [0x88, 2, 3, 0xe8]);
+        };
+        tokio::time::timeout(DEADLINE, talk).await.expect("in time");
+    }
+}

@@ -63,6 +63,12 @@ async fn objects_come_down_as_lines() {
         assert_eq!(objects, expected);
     }
     assert_eq!(home.files(), ["vms"], "nothing is left over");
+    let mode = std::fs::metadata(home.file("vms")).expect("a file").permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o600,
+        "for its owner alone"
+    );
 
     // Progress, on a terminal.
     let (mut terminal, side) = terminal();

@@ -3,8 +3,13 @@
 use super::{failure, notices};
 use crate::{
     app::App,
+    auth::SignInError,
     http::{cookies, pages, peer::Peer},
-    rpc::{connection::Connection, dispatch, registry::Caller},
+    rpc::{
+        connection::{Connection, Transport},
+        dispatch,
+        registry::Caller,
+    },
 };
 use ::app::{
     pages::admin::{
@@ -94,13 +99,14 @@ impl Visit {
         let secret = cookies::get(&parts.headers, cookies::TOKEN).unwrap_or_default();
         let address = peer.address.to_string();
         let signed_in = app.accounts.sign_in_with_token(&secret, &address).await;
-        let Ok(signed_in) = signed_in else {
-            return Err(pages::to_sign_in(&parts.uri, peer));
-        };
+        let signed_in = signed_in.map_err(|error| match error {
+            SignInError::Store(error) => pages::no_store(&error),
+            _ => pages::to_sign_in(&parts.uri, peer),
+        })?;
         let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let query = Fields(query.map(|Query(pairs)| pairs).unwrap_or_default());
         // Its calls are those of a client that comes for this page only.
-        let (connection, _) = Connection::new(app.connections.next_id(), address, None, false);
+        let (connection, _) = Connection::new(app.connections.next_id(), address, None, Transport::Page);
         connection.sign_in(signed_in, app.inventory.revision());
         let Some(caller) = connection.caller(app) else {
             return Err(pages::to_sign_in(&parts.uri, peer));

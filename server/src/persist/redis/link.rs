@@ -101,6 +101,8 @@ pub(super) struct Link {
     /// One change at a time: each builds on the revision of the one before.
     pub(super) committing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// A change was made of which somebody was told that its outcome is not known, and who reads from memory does not know it.
+    stale: watch::Sender<bool>,
     /// Grows when the state changed.
     changed: watch::Sender<u64>,
     /// Wakes the keeper.
@@ -144,6 +146,7 @@ impl Link {
             owner,
             committing: tokio::sync::Mutex::default(),
             state: Mutex::new(nothing),
+            stale: watch::Sender::new(false),
             changed: watch::Sender::new(0),
             lost: Notify::new(),
         };
@@ -366,6 +369,20 @@ impl Link {
         }
     }
 
+    pub(super) fn is_stale(&self) -> bool {
+        *self.stale.borrow()
+    }
+
+    pub(super) fn set_stale(&self, stale: bool) {
+        self.stale.send_replace(stale);
+    }
+
+    /// Waits until what is in memory is out of date.
+    pub(super) async fn stale(&self) {
+        // The sender is ours: it does not go.
+        let _ = self.stale.subscribe().wait_for(|stale| *stale).await;
+    }
+
     /// As [`Link::session`], but a connection that was lost just now is given one attempt to come back.
     pub(super) async fn ready(&self) -> Result<Session, StoreError> {
         let mut changed = self.changed.subscribe();
@@ -442,14 +459,14 @@ impl Link {
             Ok((there, connection, value)) => {
                 tracing::info!("{}: connected again", self.address);
                 let made = there.revision > known.revision;
-                self.set(there, Ok((connection, value)));
                 if std::mem::take(&mut self.state().given_up) && made {
                     tracing::warn!(
-                        "{}: the change whose outcome was not known was made; what the server shows of it may \
-                         be out of date until it is restarted",
+                        "{}: the change whose outcome was not known was made",
                         self.address
                     );
+                    self.set_stale(true);
                 }
+                self.set(there, Ok((connection, value)));
             }
             Err(error) => {
                 let mut state = self.state();

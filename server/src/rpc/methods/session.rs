@@ -7,6 +7,7 @@ use crate::{
         registry::{Call, Caller, Method, Outcome, Permission},
     },
 };
+use app::rpc::{ErrorCode, RpcError};
 
 pub fn methods() -> Vec<Method> {
     vec![
@@ -65,7 +66,7 @@ async fn sign_in(call: Call) -> Result<Outcome, Failure> {
         _ => return Err(SignInError::InvalidCredentials.into()),
     };
     call.app.note_sign_in(name, address, how, &result).await;
-    welcome(&call, result?)
+    welcome(&call, result?).await
 }
 
 async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
@@ -77,14 +78,20 @@ async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
     let address = &call.connection.address;
     let result = call.app.accounts.sign_in_with_token(token, address).await;
     call.app.note_sign_in(None, address, "cookie", &result).await;
-    welcome(&call, result?)
+    welcome(&call, result?).await
 }
 
-fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
+async fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
     let user = call.public_user(&signed_in.user_id)?;
+    // One user does not take everybody's places.
+    if call.app.connections.of_user(&user.id) >= call.app.limits.sessions {
+        let most = call.app.limits.sessions;
+        let message = format!("a user can be signed in {most} times: end some of its connections");
+        return Err(RpcError::new(ErrorCode::OPERATION_FAILED, message).into());
+    }
     let (access, inventory) = (&call.app.access, &call.app.inventory);
     // Signed in before it is watched for: what somebody sees who is not there is forgotten.
-    call.connection.sign_in(signed_in, inventory.revision());
+    call.connection.sign_in(signed_in.clone(), inventory.revision());
     if let Some(record) = call.app.accounts.user(&user.id) {
         access.watch(&Caller {
             id: user.id.clone(),
@@ -92,6 +99,11 @@ fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
         });
         // What changes from here on is to be told.
         call.connection.begin_at(inventory.revision());
+    }
+    // Whoever took the token away did not find this session, or finds it now.
+    if !call.app.accounts.still_opens(&signed_in).await? {
+        call.connection.sign_out();
+        return Err(SignInError::InvalidCredentials.into());
     }
     Outcome::of(user)
 }

@@ -70,6 +70,7 @@ async fn create(call: Call) -> Result<Outcome, Failure> {
         validity_ms,
         description: call.text("description").map(str::to_owned),
         client_id: client_id.map(str::to_owned),
+        of_browser: false,
     };
     Outcome::of(call.app.accounts.tokens.create(new).await?)
 }

@@ -91,10 +91,9 @@ async fn delete(call: Call) -> Result<Outcome, Failure> {
         return Err(invalid_param("/id", "a user cannot delete itself").into());
     }
     let access = &call.app.access;
-    let deleted = call
-        .app
-        .accounts
-        .delete_user(id, |changes| access.forget_subject(id, changes));
+    let deleted = call.app.accounts.delete_user(id, &call.caller()?.id, |changes| {
+        access.forget_subject(id, changes)
+    });
     deleted.await?;
     call.app.connections.end_user(id);
     Outcome::done()
@@ -133,8 +132,13 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
     if own && change.permission.is_some() {
         return Err(invalid_param("/permission", "one cannot change one's own permission").into());
     }
+    let by = caller.is_admin().then_some(caller.id.as_str());
+    let has_new_password = change.password.is_some();
     let before = call.app.accounts.user(id).map(|user| user.permission.clone());
-    call.app.accounts.change_user(id, change).await?;
+    call.app.accounts.change_user(id, change, by).await?;
+    if has_new_password {
+        end_sessions(&call, id).await?;
+    }
     if before != call.app.accounts.user(id).map(|user| user.permission.clone()) {
         // What the user was shown was another inventory: clients come back and ask for theirs.
         call.app.connections.end_user(id);
@@ -150,7 +154,18 @@ async fn change_password(call: Call) -> Result<Outcome, Failure> {
         .accounts
         .change_password(&caller.id, old, new, &call.connection.address);
     changed.await?;
+    end_sessions(&call, &caller.id).await?;
     Outcome::done()
+}
+
+/// After a new password: whoever was in with the old one, but the caller, has to know it. Tokens that were made for
+/// programs go on.
+async fn end_sessions(call: &Call, id: &str) -> Result<(), Failure> {
+    let own = call.connection.signed_in().and_then(|user| user.token);
+    let ended = call.app.accounts.tokens.end_browsers(id, own.as_deref()).await?;
+    call.app.connections.end_sessions(&ended);
+    call.app.connections.end_of_password(id, call.connection.id);
+    Ok(())
 }
 
 async fn remove_auth_provider(call: Call) -> Result<Outcome, Failure> {

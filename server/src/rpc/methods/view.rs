@@ -51,7 +51,7 @@ async fn subscribe(call: Call) -> Result<Outcome, Failure> {
     let since = params
         .since
         .filter(|since| since.epoch == app.epoch && !eye.has_forgotten(since.revision));
-    let compress = params.compress && call.connection.takes_binary;
+    let compress = params.compress && call.connection.transport.takes_binary();
     let since = since.map(|since| since.revision);
     let opened = call
         .connection

@@ -261,8 +261,12 @@ async fn snapshot(call: Call) -> Result<Outcome, Failure> {
         description: call.text("description").map(str::to_owned),
         with_memory: call.flag("saveMemory"),
     };
-    let id = vm_snapshot::take(&handle(&call, "id")?, snapshot).await?;
     let caller = call.caller()?;
+    if !caller.is_admin() {
+        // Its maker's right is to be kept with it.
+        call.app.store.check()?;
+    }
+    let id = vm_snapshot::take(&handle(&call, "id")?, snapshot).await?;
     if !caller.is_admin() {
         // Who made it may do with it what they like.
         let entry = AclRecord {
@@ -270,7 +274,10 @@ async fn snapshot(call: Call) -> Result<Outcome, Failure> {
             object: id.clone(),
             action: "admin".to_owned(),
         };
-        call.app.access.add(entry).await?;
+        if let Err(error) = call.app.access.add(entry).await {
+            // The snapshot is there, whatever else fails: its id must be told.
+            tracing::error!(snapshot = %id, user = %caller.id, %error, "the right of its maker was not kept");
+        }
     }
     Outcome::of(id)
 }
@@ -296,8 +303,15 @@ async fn delete(call: Call) -> Result<Outcome, Failure> {
         force_default_template: call.flag("forceDeleteDefaultTemplate"),
         force_blocked: call.flag("forceBlockedOperation"),
     };
+    let id = &call.object("id")?.id;
+    if call.app.access.speaks_of(id) {
+        call.app.store.check()?;
+    }
     vm_delete::delete(&handle(&call, "id")?, delete).await?;
-    call.app.access.forget_object(&call.object("id")?.id).await?;
+    if let Err(error) = call.app.access.forget_object(id).await {
+        // The VM is gone, and an entry for what is not there gives nothing.
+        tracing::error!(vm = %id, %error, "rights on a deleted VM were not removed");
+    }
     Outcome::done()
 }
 

@@ -198,11 +198,10 @@ pub fn device(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
                 });
             text(format!("{seed:016x}{:016x}", seed.rotate_left(17)))
         }
-        ("VDI", "generate_config") => Err(Fault::new(
+        ("VDI", _) => Err(Fault::new(
             "SR_OPERATION_NOT_SUPPORTED",
             [call.pool.db().text("VDI", p[1].str(), "SR")],
         )),
-        ("VDI", _) => Err(Fault::new("VDI_CONTAINS_METADATA_OF_THIS_POOL", [this])),
         ("VBD", what) => {
             let db = call.pool.db();
             let sr = db.text("VDI", &db.text("VBD", this, "VDI"), "SR");
@@ -253,8 +252,6 @@ pub fn rest(call: &Call, class: &str, name: &str, p: &[Value]) -> Outcome {
             let roles = db.refs("role").into_iter().filter(allows);
             Ok(Some(Value::set_of(roles.map(|role| role.to_string()))))
         }
-        // No directory is configured.
-        ("auth", _) => Err(Fault::bare("AUTH_SERVICE_ERROR")),
         ("Host_driver" | "Driver_variant", _) => call.write(|db| {
             let (driver, variant) = match class {
                 "Driver_variant" => (db.text("Driver_variant", this, "driver"), this.to_owned()),

@@ -223,12 +223,16 @@ pub fn next_domid(db: &mut Db) -> i64 {
 }
 
 pub fn memory(db: &Db, vm: &str) -> i64 {
-    db.get("VM", vm, "memory_dynamic_max").int() + db.get("VM", vm, "memory_overhead").int()
+    let own = db.get("VM", vm, "memory_dynamic_max").int();
+    own.saturating_add(db.get("VM", vm, "memory_overhead").int())
 }
 
 pub fn take_memory(db: &mut Db, vm: &str, host: &str) {
     let metrics = db.text("host", host, "metrics");
-    let free = db.get("host_metrics", &metrics, "memory_free").int() - memory(db, vm);
+    let free = db
+        .get("host_metrics", &metrics, "memory_free")
+        .int()
+        .saturating_sub(memory(db, vm));
     db.set("host_metrics", &metrics, "memory_free", free.max(0));
 }
 
@@ -236,7 +240,10 @@ pub fn release_memory(db: &mut Db, vm: &str) {
     let host = db.text("VM", vm, "resident_on");
     let metrics = db.text("host", &host, "metrics");
     if db.exists("host_metrics", &metrics) {
-        let free = db.get("host_metrics", &metrics, "memory_free").int() + memory(db, vm);
+        let free = db
+            .get("host_metrics", &metrics, "memory_free")
+            .int()
+            .saturating_add(memory(db, vm));
         let total = db.get("host_metrics", &metrics, "memory_total").int();
         db.set("host_metrics", &metrics, "memory_free", free.min(total));
     }
