@@ -6,6 +6,8 @@ mod certificates;
 mod churn;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/consoles.rs"]
+mod consoles;
 #[path = "it/dice.rs"]
 mod dice;
 #[path = "it/directory.rs"]

@@ -112,7 +112,7 @@ async fn run<W: Wire>(
                 // What was begun is answered, as far as that does not take too long.
                 return match last_answers(app, connection, wire, answers, &calls).await {
                     End::Closed => End::Because(Reason::GoingAway, "the server stops"),
-                    end => end,
+                    end @ End::Because(..) => end,
                 };
             }
             Some(answer) = answers.recv() => {
