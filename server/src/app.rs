@@ -2,7 +2,7 @@
 
 use crate::{
     access::Access,
-    audit::{Audit, Subject},
+    audit::{self, Audit, Subject},
     auth::{Accounts, SignInError, SignedIn},
     config::{Config, RedisSettings},
     http::{admin::Waiting, downloads::Downloads, uploads::Uploads},
@@ -10,7 +10,7 @@ use crate::{
     limits::Limits,
     persist::{self, Backend, Store, StoreError, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
-    rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry},
+    rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry, room::Rooms},
     transfer::{self, Export, Line, TransferError},
 };
 use anyhow::Context as _;
@@ -22,9 +22,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// Of a name that somebody typed at a sign-in that failed.
-const LONGEST_NOTED_NAME: usize = 100;
 
 /// Shared bytes that go with the last client that is sent them.
 struct Whole(Arc<Bytes>);
@@ -48,6 +45,8 @@ pub struct App {
     pub audit: Audit,
     pub feed: Arc<Feed>,
     pub connections: Connections,
+    /// For messages that are being worked on.
+    pub rooms: Arc<Rooms>,
     pub registry: Registry,
     pub downloads: Downloads,
     pub uploads: Uploads,
@@ -94,7 +93,8 @@ impl App {
     ) -> anyhow::Result<(Arc<Self>, Option<FirstAdmin>)> {
         let secrets = Secrets::open(&config.data_dir.join("key"))?;
         let store = Store::open(backend, &secrets).await?;
-        let audit = Audit::open(&config.data_dir)
+        let key = audit::Key::of(&secrets);
+        let audit = Audit::open(&config.data_dir, key, config.audit, limits.refused)
             .with_context(|| format!("the audit log in {}", config.data_dir.display()))?;
         let unreadable = store.unreadable_secrets(&secrets).await?;
         if !unreadable.is_empty() {
@@ -104,6 +104,13 @@ impl App {
             );
         }
         let accounts = Accounts::open(store.clone(), secrets.clone(), limits.tokens).await?;
+        if audit.is_new() && !accounts.is_empty() {
+            tracing::error!(
+                folder = %config.data_dir.display(),
+                "the store is not new, and there is no audit log beside it: if nobody moved it, somebody removed it. \
+                 A new one begins"
+            );
+        }
         let inventory = Arc::new(inventory::Store::new(limits.removals));
         let access = Access::open(store.clone(), inventory.clone()).await?;
         let pools = Pools::open(store.clone(), secrets.clone(), inventory.clone(), limits.pace).await?;
@@ -115,7 +122,6 @@ impl App {
         let feed = Arc::new(Feed::new(inventory.clone(), pools.clone()));
         let app = Arc::new(Self {
             config,
-            limits,
             store,
             secrets,
             accounts,
@@ -125,9 +131,10 @@ impl App {
             audit,
             feed,
             connections: Connections::default(),
+            rooms: Rooms::new(limits.messages),
             registry: Registry::new(methods::all()),
-            downloads: Downloads::default(),
-            uploads: Uploads::default(),
+            downloads: Downloads::new(limits.tickets),
+            uploads: Uploads::new(limits.tickets),
             waiting: Waiting::default(),
             whole: Mutex::default(),
             // 53 bits: the browser's numbers hold it.
@@ -135,6 +142,7 @@ impl App {
             started: Instant::now(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            limits,
         });
         Ok((app, first_admin))
     }
@@ -240,14 +248,37 @@ impl App {
             Err(SignInError::InvalidCredentials | SignInError::OtpNeeded) => (None, false),
             Err(_) => return,
         };
-        let known = user_id.as_deref().and_then(|id| self.accounts.user(id));
-        let typed = name.map(|name| name.chars().take(LONGEST_NOTED_NAME).collect());
+        let known = match user_id.as_deref() {
+            Some(id) => self.accounts.user(id).map(|user| user.email.clone()),
+            // Of those who are there; anything else may be a password in the wrong field.
+            None => name.and_then(|name| {
+                let name = name.to_lowercase();
+                let mut users = self.accounts.users().into_iter();
+                users
+                    .find(|user| user.email.to_lowercase() == name)
+                    .map(|user| user.email)
+            }),
+        };
+        let unknown = name.filter(|_| known.is_none());
         let subject = Subject {
-            user_name: known.map(|user| user.email.clone()).or(typed),
+            user_name: known,
             user_id,
+            pseudonym: unknown.map(|name| self.audit.key().pseudonym(name)),
             address: address.to_owned(),
         };
         self.audit.sign_in(subject, how, success).await;
+    }
+
+    /// Writes down that somebody gave a token back.
+    pub async fn note_sign_out(&self, user_id: String, address: String) {
+        let known = self.accounts.user(&user_id);
+        let subject = Subject {
+            user_name: known.map(|user| user.email.clone()),
+            user_id: Some(user_id),
+            pseudonym: None,
+            address,
+        };
+        self.audit.write("signOut", subject, Value::Null).await;
     }
 
     /// The pool of an object; an error when its link is down.

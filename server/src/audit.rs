@@ -1,25 +1,27 @@
 //! The audit log: who did what, from where, on what, with what outcome.
 //!
 //! One JSON record per line, in files of the data folder that only grow. Each record holds the id of the one
-//! before, and its own id is the hash of all that it says: none can be changed, removed from the middle or put
-//! in between without breaking the chain. What is cut off at the end is noticed by whoever has noted a later id.
+//! before, its own id is the hash of all that it says, and the id is sealed with a key that comes from the key
+//! file: without it none can be changed, removed from the middle or put in between. What is cut off at the end is
+//! noticed by whoever has noted a later id.
 //! A call is answered after its record was handed to the system; once a second it is made to stay on disk.
 
 mod files;
 mod hide;
 mod record;
 
-pub use files::{Problem, Verified, verify};
-pub use hide::hide_secrets;
-pub use record::Record;
+pub use files::{Keep, Problem, Verified, Wanted, verify};
+pub use hide::{shown, without_secrets};
+pub use record::{Key, Record};
 
 use crate::auth::tokens::now_ms;
 use files::Files;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -30,8 +32,6 @@ use tokio::sync::{mpsc, oneshot};
 const WAITING: usize = 1_000;
 /// So often what was written is made to stay.
 const SYNC: Duration = Duration::from_secs(1);
-/// Parameters of a call that are longer than this are left out.
-const LONGEST_PARAMS: usize = 16 << 10;
 
 /// Failed sign-ins that are noted one by one.
 const FAILURES_PER_MINUTE: u32 = 120;
@@ -41,22 +41,47 @@ const FAILURES_PER_MINUTE: u32 = 120;
 pub struct Subject {
     pub user_id: Option<String>,
     pub user_name: Option<String>,
+    /// In place of a name that nobody has.
+    pub pseudonym: Option<String>,
     pub address: String,
 }
 
-struct Entry {
-    event: &'static str,
-    subject: Subject,
-    data: Value,
-    written: oneshot::Sender<()>,
+/// Calls of one user that failed are noted one by one up to so many in such a time; of further ones the number is.
+#[derive(Clone, Copy, Debug)]
+pub struct Flood {
+    pub failures: u32,
+    pub within: Duration,
+}
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self {
+            failures: 120,
+            within: Duration::from_secs(60),
+        }
+    }
+}
+
+enum Entry {
+    Record {
+        event: &'static str,
+        subject: Subject,
+        data: Value,
+        written: oneshot::Sender<()>,
+    },
+    /// Something was left out, and is to be told of when its time is over.
+    LeftOut,
 }
 
 #[derive(Clone)]
 pub struct Audit {
     folder: PathBuf,
+    key: Key,
     entries: mpsc::Sender<Entry>,
+    is_new: bool,
     failing: Arc<AtomicBool>,
     failures: Arc<Failures>,
+    refused: Arc<Refused>,
 }
 
 /// Failed sign-ins of the present minute: whoever guesses passwords must not push out what others did.
@@ -81,21 +106,87 @@ impl Failures {
     }
 }
 
+/// Failed calls by user: who has no right to anything must not push out what others did.
+struct Refused {
+    flood: Flood,
+    state: Mutex<RefusedState>,
+}
+
+struct RefusedState {
+    since: Instant,
+    noted: HashMap<String, u32>,
+    left_out: HashMap<String, (Subject, BTreeMap<&'static str, u64>)>,
+}
+
+enum Verdict {
+    Noted,
+    LeftOut { first: bool },
+}
+
+impl Refused {
+    fn new(flood: Flood) -> Self {
+        let state = RefusedState {
+            since: Instant::now(),
+            noted: HashMap::new(),
+            left_out: HashMap::new(),
+        };
+        Self {
+            flood,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, RefusedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(&self, subject: &Subject, method: &'static str) -> Verdict {
+        let user = subject.user_id.clone().unwrap_or_default();
+        let mut state = self.state();
+        if state.since.elapsed() >= self.flood.within {
+            state.since = Instant::now();
+            state.noted.clear();
+        }
+        let noted = state.noted.entry(user.clone()).or_default();
+        if *noted < self.flood.failures {
+            *noted += 1;
+            return Verdict::Noted;
+        }
+        let first = state.left_out.is_empty();
+        let (_, methods) = state
+            .left_out
+            .entry(user)
+            .or_insert_with(|| (subject.clone(), BTreeMap::new()));
+        *methods.entry(method).or_default() += 1;
+        Verdict::LeftOut { first }
+    }
+
+    /// What was left out until now.
+    fn take(&self) -> Vec<(Subject, BTreeMap<&'static str, u64>)> {
+        std::mem::take(&mut self.state().left_out).into_values().collect()
+    }
+}
+
 impl Audit {
     /// Goes on where the log ends; what of a last record a crash has left unfinished is put aside.
-    pub fn open(folder: &Path) -> std::io::Result<Self> {
-        let files = Files::open(folder)?;
+    pub fn open(folder: &Path, key: Key, keep: Keep, flood: Flood) -> std::io::Result<Self> {
+        let files = Files::open(folder, key.clone(), keep)?;
+        let is_new = files.is_new;
         let (sender, entries) = mpsc::channel(WAITING);
         let failing = Arc::new(AtomicBool::new(false));
-        let failed = failing.clone();
+        let refused = Arc::new(Refused::new(flood));
+        let (failed, left_out) = (failing.clone(), refused.clone());
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_all(files, entries, &failed))?;
+            .spawn(move || write_all(files, entries, &failed, &left_out))?;
         Ok(Self {
             folder: folder.to_owned(),
+            key,
+            is_new,
             entries: sender,
             failing,
             failures: Arc::default(),
+            refused,
         })
     }
 
@@ -103,18 +194,37 @@ impl Audit {
         &self.folder
     }
 
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// It began when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// Records are lost: the disk is full, or gone.
     pub fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
 
-    pub async fn call(&self, subject: Subject, method: &str, params: Value, outcome: Result<(), Value>) {
-        let size = params.to_string().len();
-        let params = if size > LONGEST_PARAMS {
-            json!({ "omitted": format!("{size} bytes") })
-        } else {
-            params
-        };
+    /// `params`: as [`shown`] shows them.
+    pub async fn call(
+        &self,
+        subject: Subject,
+        method: &'static str,
+        params: Map<String, Value>,
+        outcome: Result<(), Value>,
+    ) {
+        if outcome.is_err()
+            && let Verdict::LeftOut { first } = self.refused.admit(&subject, method)
+        {
+            // The writer ends with the last of us.
+            if first && self.entries.send(Entry::LeftOut).await.is_err() {
+                tracing::debug!("the audit log is closed");
+            }
+            return;
+        }
         let mut data = json!({ "method": method, "params": params });
         match outcome {
             Ok(()) => data["outcome"] = "success".into(),
@@ -140,9 +250,10 @@ impl Audit {
         self.write("signInFailed", subject, data).await;
     }
 
-    async fn write(&self, event: &'static str, subject: Subject, data: Value) {
+    /// What is neither a call nor a sign-in.
+    pub async fn write(&self, event: &'static str, subject: Subject, data: Value) {
         let (written, done) = oneshot::channel();
-        let entry = Entry {
+        let entry = Entry::Record {
             event,
             subject,
             data,
@@ -156,7 +267,7 @@ impl Audit {
 }
 
 /// Until nobody can write any more.
-fn write_all(mut files: Files, mut entries: mpsc::Receiver<Entry>, failing: &AtomicBool) {
+fn write_all(mut files: Files, mut entries: mpsc::Receiver<Entry>, failing: &AtomicBool, refused: &Refused) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
@@ -164,30 +275,49 @@ fn write_all(mut files: Files, mut entries: mpsc::Receiver<Entry>, failing: &Ato
         tracing::error!("the audit log cannot be written");
         return failing.store(true, Ordering::Relaxed);
     };
-    // When the first record came that may not be on disk yet.
-    let mut unsynced: Option<Instant> = None;
+    // When what was written is to be on disk, and when what was left out is to be told.
+    let (mut sync, mut tell): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
+        let due = [sync, tell].into_iter().flatten().min();
         let next = runtime.block_on(async {
-            match unsynced {
-                Some(since) => tokio::time::timeout_at((since + SYNC).into(), entries.recv()).await,
+            match due {
+                Some(due) => tokio::time::timeout_at(due.into(), entries.recv()).await,
                 None => Ok(entries.recv().await),
             }
         });
         let ended = matches!(next, Ok(None));
-        let result = match next {
-            Ok(Some(entry)) => {
-                let result = files.append(entry.event, &entry.subject, entry.data);
+        let is_due = |at: Option<Instant>| ended || at.is_some_and(|at| at <= Instant::now());
+        let mut result = Ok(());
+        match next {
+            Ok(Some(Entry::Record {
+                event,
+                subject,
+                data,
+                written,
+            })) => {
+                result = files.append(event, &subject, data);
                 // Who waits may have gone.
-                let _ = entry.written.send(());
-                unsynced.get_or_insert_with(Instant::now);
-                result
+                let _ = written.send(());
+                sync.get_or_insert_with(|| Instant::now() + SYNC);
             }
-            // It is time, or nothing more will come.
-            Err(_) | Ok(None) => {
-                unsynced = None;
-                files.sync()
+            Ok(Some(Entry::LeftOut)) => {
+                tell.get_or_insert_with(|| Instant::now() + refused.flood.within);
             }
-        };
+            Err(_) | Ok(None) => {}
+        }
+        if is_due(tell) {
+            tell = None;
+            for (subject, methods) in refused.take() {
+                let count: u64 = methods.values().sum();
+                let data = json!({ "count": count, "methods": methods });
+                result = result.and(files.append("apiCallsRefused", &subject, data));
+                sync.get_or_insert_with(|| Instant::now() + SYNC);
+            }
+        }
+        if is_due(sync) {
+            sync = None;
+            result = result.and(files.sync());
+        }
         let failed = result.is_err();
         if let Err(error) = result
             && !failing.load(Ordering::Relaxed)

@@ -1,7 +1,7 @@
 //! What an operator can set. Command line wins over environment, environment over the file, the file over
 //! the defaults. `docs/configuration.md` is checked against [`SETTINGS`].
 
-use crate::limits::Pace;
+use crate::{audit::Keep, limits::Pace};
 use anyhow::Context as _;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -97,6 +97,16 @@ pub const SETTINGS: &[Setting] = &[
         default: "300",
     },
     Setting {
+        key: "audit_size",
+        variable: "XO_AUDIT_SIZE",
+        default: "4096",
+    },
+    Setting {
+        key: "audit_days",
+        variable: "XO_AUDIT_DAYS",
+        default: "90",
+    },
+    Setting {
         key: "redis.uri",
         variable: "XO_REDIS_URI",
         default: "none",
@@ -164,6 +174,8 @@ pub struct Config {
     /// Reverse proxies that are believed what they say of their clients, besides those on this machine.
     pub trusted_proxies: Vec<IpNet>,
     pub pool_pace: Pace,
+    /// Of the audit log.
+    pub audit: Keep,
     /// Where the built web client is, when it is not inside the program.
     pub site_dir: Option<PathBuf>,
     pub log: String,
@@ -262,6 +274,12 @@ pub struct Settings {
     #[arg(long, env = "XO_POOL_SILENCE", value_name = "SECONDS", value_parser = seconds)]
     #[serde(deserialize_with = "number_of_seconds")]
     pub pool_silence: Option<Duration>,
+    /// The oldest files of the audit log go when it is larger than so many MiB...
+    #[arg(long, env = "XO_AUDIT_SIZE", value_name = "MIB")]
+    pub audit_size: Option<u32>,
+    /// ...and they are older than so many days
+    #[arg(long, env = "XO_AUDIT_DAYS", value_name = "DAYS")]
+    pub audit_days: Option<u32>,
     /// Folder of the built web client, in place of the one inside the program
     #[arg(long, env = "XO_SITE_DIR", value_name = "DIR")]
     pub site_dir: Option<PathBuf>,
@@ -397,6 +415,8 @@ impl Settings {
             pool_poll: self.pool_poll.or(other.pool_poll),
             pool_retry: self.pool_retry.or(other.pool_retry),
             pool_silence: self.pool_silence.or(other.pool_silence),
+            audit_size: self.audit_size.or(other.audit_size),
+            audit_days: self.audit_days.or(other.audit_days),
             site_dir: self.site_dir.or(other.site_dir),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -431,6 +451,13 @@ impl Settings {
     pub fn into_config(self) -> Config {
         let pace = Pace::default();
         let poll = self.pool_poll.unwrap_or(pace.poll);
+        let mut audit = Keep::default();
+        if let Some(size) = self.audit_size {
+            audit.bytes = u64::from(size) << 20;
+        }
+        if let Some(days) = self.audit_days {
+            audit.time = Duration::from_secs(u64::from(days) * 24 * 3600);
+        }
         Config {
             pool_pace: Pace {
                 poll,
@@ -438,6 +465,7 @@ impl Settings {
                 // A pool at rest is heard once in a poll: less than a few of them would take that for silence.
                 silence: self.pool_silence.unwrap_or(pace.silence).max(poll * 3),
             },
+            audit,
             listen: self
                 .listen
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),

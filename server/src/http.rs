@@ -6,6 +6,7 @@ pub mod admin;
 pub mod assets;
 pub mod cookies;
 pub mod downloads;
+pub mod one_time;
 pub mod pages;
 pub mod peer;
 pub mod serve;

@@ -18,6 +18,14 @@ pub struct Limits {
     pub sessions: usize,
     /// Answers of one batch, in bytes: they are held until the last of them is there.
     pub batch_answers: usize,
+    /// The longest message of a signed-in client. None of the methods needs one so long.
+    pub message: usize,
+    /// What all messages that are being worked on may take in memory.
+    pub messages: usize,
+    /// Downloads, and uploads, of one user that wait at a time.
+    pub tickets: usize,
+    /// Failed calls of one user that are in the audit log one by one.
+    pub refused: crate::audit::Flood,
     /// Tokens of one user.
     pub tokens: usize,
     /// Removed objects that are remembered for clients that fall behind.
@@ -58,6 +66,10 @@ impl Default for Limits {
             strangers: 100,
             sessions: 1_000,
             batch_answers: 32 << 20,
+            message: 1 << 20,
+            messages: 128 << 20,
+            tickets: 20,
+            refused: crate::audit::Flood::default(),
             tokens: 1_000,
             removals: crate::inventory::store::REMEMBERED_REMOVALS,
             token_sweep: Duration::from_secs(3600),

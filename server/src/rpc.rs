@@ -9,6 +9,7 @@ pub mod frame;
 pub mod lines;
 pub mod methods;
 pub mod registry;
+pub mod room;
 pub mod schema;
 pub mod views;
 pub mod websocket;

@@ -4,6 +4,7 @@ use crate::Serve;
 use anyhow::{Context as _, bail};
 use server::{
     app::place,
+    audit::{self, Key, Wanted},
     config::Config,
     persist::{
         self, Store,
@@ -93,6 +94,9 @@ pub enum AuditCommand {
         /// cut off at the end are not noticed
         #[arg(long, value_name = "ID")]
         contains: Option<String>,
+        /// Id of the first record to look at: what was found before it is known
+        #[arg(long, value_name = "ID")]
+        oldest: Option<String>,
         #[command(flatten)]
         settings: Box<Serve>,
     },
@@ -108,17 +112,54 @@ impl AuditCommand {
 }
 
 #[allow(clippy::print_stdout)] // What was asked for.
-fn audit(command: AuditCommand, config: &Config) -> anyhow::Result<()> {
-    let AuditCommand::Verify { contains, .. } = command;
-    let verified = server::audit::verify(&config.data_dir, contains.as_deref())?;
-    match (verified.first, verified.last) {
-        (Some(first), Some(last)) => {
-            println!("{} records, none altered and none missing", verified.records);
-            println!("first: {first}\nlast:  {last}");
-        }
-        _ => println!("there are no records"),
+fn verify(command: AuditCommand, config: &Config) -> anyhow::Result<()> {
+    let AuditCommand::Verify { contains, oldest, .. } = command;
+    // Looking at a log makes no key.
+    let path = config.data_dir.join("key");
+    let key = match path.try_exists()? {
+        true => Some(Key::of(&Secrets::open(&path)?)),
+        false => None,
+    };
+    let wanted = Wanted {
+        oldest: oldest.as_deref(),
+        newest: None,
+        contains: contains.as_deref(),
+    };
+    let verified = audit::verify(&config.data_dir, key.as_ref(), wanted)?;
+    let (records, unsealed) = (verified.records, verified.unsealed);
+    if let (Some(first), Some(last)) = (&verified.first, &verified.last) {
+        println!("{records} records\nfirst: {first}\nlast:  {last}");
+    } else {
+        println!("there are no records");
     }
-    Ok(())
+    if let Some(dropped) = &verified.dropped {
+        println!("older ones are not kept, the last of them was {dropped}");
+    }
+    if unsealed > 0 {
+        println!(
+            "{unsealed} records are not sealed: they are from a version that did not do that, or somebody who had \
+             the files has written them anew"
+        );
+    }
+    if key.is_none() {
+        println!(
+            "there is no key file here, so the seals were not looked at: whoever had the files could have written \
+             them anew"
+        );
+    }
+    if verified.problems.is_empty() {
+        if records > 0 {
+            println!("none altered and none missing between the first and the last");
+        }
+        return Ok(());
+    }
+    for problem in &verified.problems {
+        say(&problem.to_string());
+    }
+    match verified.problems.len() + verified.more {
+        1 => bail!("the log is not whole"),
+        problems => bail!("the log is not whole: {problems} problems"),
+    }
 }
 
 /// A subcommand that does not serve.
@@ -131,7 +172,7 @@ pub enum Tool {
 impl Tool {
     pub async fn run(self, config: &Config) -> anyhow::Result<()> {
         match self {
-            Self::Audit(command) => audit(command, config),
+            Self::Audit(command) => verify(command, config),
             Self::Store(command) => store(command, config).await,
             Self::ImportXo(command) => import_xo(command, config).await,
         }

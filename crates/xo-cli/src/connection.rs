@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(25);
 /// Longest message that is read: the whole inventory comes in one.
 const MAX_MESSAGE: usize = 512 << 20;
 /// The server reads no longer ones.
-const MAX_REQUEST: usize = 32 << 20;
+const MAX_REQUEST: usize = 1 << 20;
 
 #[derive(Debug)]
 pub struct DialError {

@@ -1,5 +1,7 @@
 //! One record, and the hash that is its id.
 
+use crate::persist::secrets::Secrets;
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +18,37 @@ pub struct Record {
     pub event: String,
     pub subject: Value,
     pub data: Value,
+    /// HMAC-SHA-256 of the id, in hexadecimal. Records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+}
+
+/// What records are sealed with: it comes from the key file, so that who has the log alone cannot write it anew.
+#[derive(Clone)]
+pub struct Key(hmac::Key);
+
+impl Key {
+    pub fn of(secrets: &Secrets) -> Self {
+        Self(hmac::Key::new(
+            hmac::HMAC_SHA256,
+            &secrets.derive("audit log, version 1"),
+        ))
+    }
+
+    pub(super) fn mac(&self, id: &str) -> String {
+        hexadecimal(hmac::sign(&self.0, id.as_bytes()).as_ref())
+    }
+
+    /// Stands for a name that nobody has: it may be a password that was typed into the wrong field. The same
+    /// name is the same again.
+    pub fn pseudonym(&self, name: &str) -> String {
+        let text = format!("name {}", name.trim().to_lowercase());
+        hexadecimal(&hmac::sign(&self.0, text.as_bytes()).as_ref()[..8])
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Record {
@@ -27,6 +60,7 @@ impl Record {
             event: event.to_owned(),
             subject,
             data,
+            mac: None,
         };
         record.id = record.hash();
         record
@@ -43,9 +77,7 @@ impl Record {
         });
         let mut canonical = String::new();
         write_canonical(&text, &mut canonical);
-        let hash = Sha256::digest(canonical.as_bytes());
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("$5$${hex}")
+        format!("$5$${}", hexadecimal(&Sha256::digest(canonical.as_bytes())))
     }
 }
 

@@ -1,73 +1,58 @@
 //! One-time URLs: a method answers `{"$getFrom": "/api/<token>"}` and the token alone is the right to it,
-//! once (contract/protocol.md section 5). Unlike today's, they do not wait forever.
+//! once (contract/protocol.md section 5). Unlike today's, they do not wait forever, and end with the rights and
+//! the session of whoever asked for them.
 
+use super::{
+    one_time::{OneTime, Owner},
+    peer::Peer,
+};
 use crate::app::App;
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{Path, Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rustc_hash::FxHashMap;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use serde_json::json;
+use std::sync::Arc;
 
-pub(super) const KEPT: Duration = Duration::from_secs(300);
-const MAX_OFFERS: usize = 1_000;
-
-struct Offer {
-    content_type: &'static str,
-    name: Option<String>,
-    parts: Vec<Bytes>,
-    until: Instant,
+/// Something to fetch.
+pub struct Download {
+    pub content_type: &'static str,
+    pub name: Option<String>,
+    pub parts: Vec<Bytes>,
+    /// The audit log tells that it was fetched, under the name of this method.
+    pub noted: Option<&'static str>,
 }
 
 /// What waits to be fetched.
-#[derive(Default)]
 pub struct Downloads {
-    offers: Mutex<FxHashMap<String, Offer>>,
+    offers: OneTime<Download>,
 }
 
 impl Downloads {
-    /// Offers the bytes; answers the path to fetch them from.
-    pub fn offer(&self, content_type: &'static str, name: Option<&str>, parts: Vec<Bytes>) -> String {
-        let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        offers.retain(|_, offer| offer.until > now);
-        if offers.len() >= MAX_OFFERS {
-            let oldest = offers
-                .iter()
-                .min_by_key(|(_, offer)| offer.until)
-                .map(|(token, _)| token.clone());
-            oldest.and_then(|token| offers.remove(&token));
+    /// `most`: of one user.
+    pub fn new(most: usize) -> Self {
+        Self {
+            offers: OneTime::new(most),
         }
-        let path = match name {
-            Some(name) => format!("/api/{token}/{name}"),
-            None => format!("/api/{token}"),
-        };
-        offers.insert(
-            token,
-            Offer {
-                content_type,
-                name: name.map(str::to_owned),
-                parts,
-                until: now + KEPT,
-            },
-        );
-        path
     }
 
-    fn take(&self, token: &str) -> Option<Offer> {
-        let offer = self
-            .offers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(token)?;
-        (offer.until > Instant::now()).then_some(offer)
+    /// Offers the bytes; answers the path to fetch them from.
+    pub fn offer(&self, owner: Owner, download: Download) -> String {
+        let name = download
+            .name
+            .as_ref()
+            .map(|name| format!("/{name}"))
+            .unwrap_or_default();
+        let token = self.offers.issue(owner, download);
+        format!("/api/{token}{name}")
+    }
+
+    /// With the session in which they were asked for.
+    pub fn end_session(&self, connection: u64) {
+        self.offers.end_session(connection);
     }
 }
 
@@ -76,29 +61,47 @@ pub struct Token {
     token: String,
 }
 
-pub async fn take(State(app): State<Arc<App>>, Path(path): Path<Token>, request: Request) -> Response {
+pub async fn take(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Path(path): Path<Token>,
+    request: Request,
+) -> Response {
+    let address = peer.address.to_string();
     if let Some(expected) = app.uploads.take(&path.token) {
-        return expected.receive(request.into_body()).await;
+        return expected.receive(&app, address, request.into_body()).await;
     }
-    match app.downloads.take(&path.token) {
-        Some(offer) => {
-            let length: usize = offer.parts.iter().map(Bytes::len).sum();
-            let parts = offer.parts.into_iter().map(Ok::<_, std::convert::Infallible>);
-            let headers = [
-                (header::CONTENT_TYPE, offer.content_type.to_owned()),
-                (header::CONTENT_LENGTH, length.to_string()),
-            ];
-            let mut response =
-                (headers, Body::from_stream(futures_util::stream::iter(parts))).into_response();
-            // Names are ours, and of plain characters.
-            let disposition = offer.name.map(|name| format!("attachment; filename=\"{name}\""));
-            if let Some(Ok(disposition)) = disposition.map(HeaderValue::try_from) {
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_DISPOSITION, disposition);
-            }
-            response
-        }
-        None => (StatusCode::NOT_FOUND, "this link was used, or has expired\n").into_response(),
+    let Some((owner, offer)) = app.downloads.offers.take(&path.token) else {
+        return (StatusCode::NOT_FOUND, "this link was used, or has expired\n").into_response();
+    };
+    let may = owner.may_still(&app).await;
+    if let Some(method) = offer.noted {
+        let outcome = may
+            .as_ref()
+            .map(drop)
+            .map_err(|reason| json!({ "message": reason }));
+        let said = [("stage", "download")].map(|(name, value)| (name.to_owned(), value.into()));
+        let said = said.into_iter().collect();
+        app.audit
+            .call(owner.subject(&app, address), method, said, outcome)
+            .await;
     }
+    if let Err(reason) = may {
+        return (StatusCode::FORBIDDEN, format!("{reason}\n")).into_response();
+    }
+    let length: usize = offer.parts.iter().map(Bytes::len).sum();
+    let parts = offer.parts.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let headers = [
+        (header::CONTENT_TYPE, offer.content_type.to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
+    let mut response = (headers, Body::from_stream(futures_util::stream::iter(parts))).into_response();
+    // Names are ours, and of plain characters.
+    let disposition = offer.name.map(|name| format!("attachment; filename=\"{name}\""));
+    if let Some(Ok(disposition)) = disposition.map(HeaderValue::try_from) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
 }

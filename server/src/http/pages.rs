@@ -91,7 +91,7 @@ pub async fn sign_in_local(
         },
         Err(error) => {
             let (status, text) = refusal(error, "The user name or the password is not right.");
-            tracing::info!(address = %peer.address, user = %form.username, %status, "sign-in refused");
+            tracing::info!(address = %peer.address, %status, "sign-in refused");
             sign_in_page(status, Some(text), &form.username)
         }
     }
@@ -306,8 +306,14 @@ pub async fn sign_out(
         return (StatusCode::FORBIDDEN, "the request comes from another site\n").into_response();
     }
     if let Some(secret) = cookies::get(&headers, cookies::TOKEN) {
+        let whose = app.accounts.tokens.get(&secret).await.ok().flatten();
         match app.accounts.tokens.remove(&[secret], None).await {
-            Ok(removed) => app.connections.end_sessions(&removed),
+            Ok(removed) => {
+                app.connections.end_sessions(&removed);
+                if let Some(token) = whose {
+                    app.note_sign_out(token.user_id, peer.address.to_string()).await;
+                }
+            }
             Err(error) => tracing::error!(%error, "a token could not be removed"),
         }
     }

@@ -1,88 +1,140 @@
 //! One-time URLs that take something: a method answers `{"$sendTo": "/api/<token>"}`, and what is sent there
 //! goes to what the method prepared, once (contract/protocol.md section 5).
 
-use super::downloads::KEPT;
+use super::one_time::{OneTime, Owner};
+use crate::app::App;
 use axum::{
     body::{Body, Bytes},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rustc_hash::FxHashMap;
-use std::{
-    pin::Pin,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use serde_json::{Map, Value, json};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-const MAX_WAITING: usize = 100;
 /// What does not arrive in that time is not waited for.
 const ARRIVAL: Duration = Duration::from_secs(600);
 
-pub type Taken = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
-/// What becomes of the bytes; answers a text for whoever sent them, or why they are of no use.
+pub type Taken = Pin<Box<dyn Future<Output = Result<Done, String>> + Send>>;
+/// What becomes of the bytes; or why they are of no use.
 pub type Take = Box<dyn FnOnce(Bytes) -> Taken + Send>;
 
-struct Waiting {
-    longest: usize,
-    take: Take,
-    until: Instant,
+/// The bytes were of use.
+pub struct Done {
+    /// For whoever sent them.
+    pub text: String,
+    /// For the audit log.
+    pub summary: Value,
+}
+
+pub struct Upload {
+    /// The method that asked for it.
+    pub method: &'static str,
+    /// In bytes.
+    pub longest: usize,
+    pub take: Take,
 }
 
 /// What waits to be sent.
-#[derive(Default)]
 pub struct Uploads {
-    waiting: Mutex<FxHashMap<String, Waiting>>,
+    waiting: OneTime<Upload>,
 }
 
 impl Uploads {
-    /// Waits for at most so many bytes; answers the path to send them to.
-    pub fn expect(&self, longest: usize, take: Take) -> String {
-        let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        waiting.retain(|_, one| one.until > now);
-        if waiting.len() >= MAX_WAITING {
-            let oldest = waiting.iter().min_by_key(|(_, one)| one.until);
-            oldest
-                .map(|(token, _)| token.clone())
-                .and_then(|token| waiting.remove(&token));
+    /// `most`: of one user.
+    pub fn new(most: usize) -> Self {
+        Self {
+            waiting: OneTime::new(most),
         }
-        let path = format!("/api/{token}");
-        let until = now + KEPT;
-        waiting.insert(token, Waiting { longest, take, until });
-        path
+    }
+
+    /// Answers the path to send it to.
+    pub fn expect(&self, owner: Owner, upload: Upload) -> String {
+        format!("/api/{}", self.waiting.issue(owner, upload))
     }
 
     /// What was prepared for this token, if anything was.
     pub fn take(&self, token: &str) -> Option<Expected> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = waiting.remove(token)?;
-        (one.until > Instant::now()).then_some(Expected(one))
+        let (owner, upload) = self.waiting.take(token)?;
+        Some(Expected { owner, upload })
+    }
+
+    /// With the session in which they were asked for.
+    pub fn end_session(&self, connection: u64) {
+        self.waiting.end_session(connection);
     }
 }
 
 /// An upload that may come now.
-pub struct Expected(Waiting);
+pub struct Expected {
+    owner: Owner,
+    upload: Upload,
+}
 
 impl Expected {
-    pub async fn receive(self, body: Body) -> Response {
-        let Waiting { longest, take, .. } = self.0;
-        let body = match tokio::time::timeout(ARRIVAL, axum::body::to_bytes(body, longest)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(_)) => {
-                let text = format!("the upload broke, or is longer than {longest} bytes\n");
-                return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
-            }
-            Err(_) => {
-                return (StatusCode::REQUEST_TIMEOUT, "the upload did not arrive in time\n").into_response();
-            }
+    /// Takes it, if whoever asked for it may still do so, and writes down what came of it.
+    pub async fn receive(self, app: &Arc<App>, address: String, body: Body) -> Response {
+        let Self { owner, upload } = self;
+        let Upload {
+            method,
+            longest,
+            take,
+        } = upload;
+        let mut said = Map::from_iter([
+            ("stage".to_owned(), json!("upload")),
+            ("askedFrom".to_owned(), json!(owner.address())),
+        ]);
+        let arrived = async {
+            owner
+                .may_still(app)
+                .await
+                .map_err(|reason| (StatusCode::FORBIDDEN, reason))?;
+            let body = tokio::time::timeout(ARRIVAL, axum::body::to_bytes(body, longest)).await;
+            let body = body.map_err(|_| {
+                let reason = "the upload did not arrive in time".to_owned();
+                (StatusCode::REQUEST_TIMEOUT, reason)
+            })?;
+            let body = body.map_err(|_| {
+                let reason = format!("the upload broke, or is longer than {longest} bytes");
+                (StatusCode::PAYLOAD_TOO_LARGE, reason)
+            })?;
+            // It may have taken minutes.
+            owner
+                .may_still(app)
+                .await
+                .map_err(|reason| (StatusCode::FORBIDDEN, reason))?;
+            Ok(body)
         };
-        // What was begun is finished, whether or not the answer can be told.
-        let taken = tokio::spawn(take(body)).await;
-        match taken.unwrap_or_else(|_| Err("internal error".to_owned())) {
-            Ok(text) => (StatusCode::OK, text).into_response(),
-            Err(reason) => (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
+        let arrived: Result<Bytes, (StatusCode, String)> = arrived.await;
+        let app = app.clone();
+        // What was begun is finished and written down, whether or not the answer can be told.
+        let taking = tokio::spawn(async move {
+            let subject = owner.subject(&app, address);
+            let result = match arrived {
+                Ok(body) => {
+                    said.insert("bytes".to_owned(), body.len().into());
+                    let taken = tokio::spawn(take(body)).await;
+                    let taken = taken.unwrap_or_else(|_| Err("internal error".to_owned()));
+                    taken.map_err(|reason| (StatusCode::BAD_REQUEST, reason))
+                }
+                Err(refused) => Err(refused),
+            };
+            let outcome = match &result {
+                Ok(done) => {
+                    said.insert("summary".to_owned(), done.summary.clone());
+                    Ok(())
+                }
+                Err((_, reason)) => Err(json!({ "message": crate::rpc::error::said(reason) })),
+            };
+            app.audit.call(subject, method, said, outcome).await;
+            result
+        });
+        let internal = |_| {
+            let reason = "internal error".to_owned();
+            Err((StatusCode::INTERNAL_SERVER_ERROR, reason))
+        };
+        match taking.await.unwrap_or_else(internal) {
+            Ok(done) => (StatusCode::OK, done.text).into_response(),
+            Err((status, reason)) => (status, format!("{reason}\n")).into_response(),
         }
     }
 }

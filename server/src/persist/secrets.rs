@@ -27,6 +27,7 @@ pub const SEALED: &str = "sealed_";
 #[derive(Clone)]
 pub struct Secrets {
     cipher: XChaCha20Poly1305,
+    root: ring::hmac::Key,
 }
 
 /// How a passphrase becomes a key: argon2id.
@@ -90,9 +91,8 @@ impl Secrets {
             }
             Err(error) => return Err(fail(error.to_string())),
         };
-        let cipher = XChaCha20Poly1305::new_from_slice(&key)
-            .map_err(|_| fail(format!("it must hold {KEY_BYTES} bytes, it holds {}", key.len())))?;
-        Ok(Self { cipher })
+        Self::of_key(&key)
+            .ok_or_else(|| fail(format!("it must hold {KEY_BYTES} bytes, it holds {}", key.len())))
     }
 
     /// From a passphrase; `None` when the derivation is not one that we would do.
@@ -107,8 +107,20 @@ impl Secrets {
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into(passphrase.as_bytes(), &salt, &mut key)
             .ok()?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&key).ok()?;
-        Some(Self { cipher })
+        Self::of_key(&key)
+    }
+
+    fn of_key(key: &[u8]) -> Option<Self> {
+        let cipher = XChaCha20Poly1305::new_from_slice(key).ok()?;
+        let root = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+        Some(Self { cipher, root })
+    }
+
+    /// Another key, for another purpose: none tells of the others.
+    pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        let mut derived = [0; KEY_BYTES];
+        derived.copy_from_slice(ring::hmac::sign(&self.root, purpose.as_bytes()).as_ref());
+        derived
     }
 
     /// Seals what [`Secrets::unseal_members`] has unsealed.

@@ -9,7 +9,7 @@ use super::{
     dispatch::{self, Turn},
     feed::Audience,
     frame::Frame,
-    views,
+    room, views,
 };
 use crate::app::App;
 use bytes::Bytes;
@@ -21,8 +21,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-/// Longest message of a signed-in client, and of one that is not.
-const MAX_MESSAGE: usize = 32 << 20;
+/// Longest message of a client that is not signed in; see also [`crate::limits::Limits::message`].
 pub const MAX_MESSAGE_BEFORE_SIGN_IN: usize = 64 << 10;
 /// A client that takes nothing for so long is given up.
 pub const STALLED: Duration = Duration::from_secs(60);
@@ -87,6 +86,8 @@ async fn run<W: Wire>(
     let sign_in_time = tokio::time::sleep(app.limits.sign_in_time);
     tokio::pin!(sign_in_time);
     let mut greeted = false;
+    // A message that waits for room.
+    let mut came = None;
     let stopping = app.cancelled();
     loop {
         let signed_in = connection.signed_in().is_some();
@@ -98,7 +99,7 @@ async fn run<W: Wire>(
         }
         greeted = signed_in;
         let limit = if signed_in {
-            MAX_MESSAGE
+            app.limits.message
         } else {
             MAX_MESSAGE_BEFORE_SIGN_IN
         };
@@ -119,12 +120,12 @@ async fn run<W: Wire>(
                     return End::Closed;
                 }
             }
-            message = next_message(wire, limit, &turns, places) => match message {
+            message = next_message(app, connection, wire, limit, &turns, places, &mut came) => match message {
                 Ok(Some((message, turn))) => {
                     if connection.is_expired() {
                         return End::Because(Reason::NotAllowed, "the token has expired");
                     }
-                    call(app, connection, &calls, message, Turn { turns: turns.clone(), own: turn });
+                    call(app, connection, &calls, message, turn);
                 }
                 Ok(None) if W::HALF_CLOSES => return last_answers(app, connection, wire, answers, &calls).await,
                 Ok(None) => return End::Closed,
@@ -187,19 +188,43 @@ async fn last_answers<W: Wire>(
     End::Closed
 }
 
-/// The next message and a turn to answer it; without a free turn, nothing is read.
+/// The next message, a turn to answer it and room for it; without them nothing more is read. Can be given up
+/// and asked again: a message that waits for room stays in `came`.
 async fn next_message<W: Wire>(
+    app: &Arc<App>,
+    connection: &Connection,
     wire: &mut W,
     longest: usize,
     turns: &Arc<Semaphore>,
     places: usize,
-) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, End> {
-    // The semaphore is never closed.
-    let places = u32::try_from(places).unwrap_or(u32::MAX);
-    let Ok(turn) = turns.clone().acquire_many_owned(places).await else {
+    came: &mut Option<(Bytes, usize, OwnedSemaphorePermit)>,
+) -> Result<Option<(Bytes, Turn)>, End> {
+    if came.is_none() {
+        // The semaphore is never closed.
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
+        let Ok(turn) = turns.clone().acquire_many_owned(places).await else {
+            return Ok(None);
+        };
+        let message = wire.next(longest).await?;
+        *came = message.map(|message| {
+            let cost = room::cost(&message);
+            (message, cost, turn)
+        });
+    }
+    let Some((_, cost, _)) = came.as_ref() else {
         return Ok(None);
     };
-    Ok(wire.next(longest).await?.map(|message| (message, turn)))
+    let room = dispatch::room_for(app, connection, *cost).await;
+    let turns = turns.clone();
+    Ok(came.take().map(|(message, cost, own)| {
+        let turn = Turn {
+            turns,
+            own,
+            cost,
+            _room: room,
+        };
+        (message, turn)
+    }))
 }
 
 fn call(app: &Arc<App>, connection: &Arc<Connection>, calls: &TaskTracker, message: Bytes, turn: Turn) {

@@ -6,17 +6,18 @@ use super::{
     frame::Frame,
     methods::missing,
     registry::{Call, Caller, Method, Outcome, Permission},
+    room::Room,
 };
 use crate::{
     app::App,
-    audit::{Subject, hide_secrets},
+    audit::{self, Subject},
     inventory::Object,
 };
 use app::rpc::{ErrorCode, RpcError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -31,13 +32,33 @@ const LONGEST_BATCH: usize = 100;
 /// The same before sign-in.
 const LONGEST_BATCH_OF_STRANGERS: usize = 10;
 
+/// Characters of a name, where it is repeated.
+const LONGEST_NAME: usize = 200;
+
 /// Answers of a batch so small are kept whatever the others take: they tell what was done.
 const SMALL_ANSWER: usize = 1 << 10;
 
-/// The turn of the message at hand, and where more can be had.
+/// Positional params that are looked at.
+const MOST_POSITIONAL: usize = 50;
+/// What a message may take in memory before sign-in; nothing that a stranger can ask needs more.
+const ROOM_OF_STRANGERS: usize = 256 << 10;
+/// Messages that are parsed beside the threads that answer others.
+const LONG: usize = 64 << 10;
+
+/// The turn of the message at hand, where more can be had, and the room that it takes.
 pub struct Turn {
     pub turns: Arc<Semaphore>,
     pub own: OwnedSemaphorePermit,
+    /// What the message takes in memory.
+    pub cost: usize,
+    pub _room: Option<Room>,
+}
+
+/// Waits until there is room for what a message will take. A stranger has one message at a time, and takes
+/// nothing from the others.
+pub async fn room_for(app: &App, connection: &Connection, cost: usize) -> Option<Room> {
+    let user = connection.signed_in()?;
+    app.rooms.take(&user.user_id, cost).await
 }
 
 /// The pieces of an answer's JSON.
@@ -47,10 +68,28 @@ type Pieces = Vec<Bytes>;
 pub async fn answer(
     app: &Arc<App>,
     connection: &Arc<Connection>,
-    message: &[u8],
+    message: &Bytes,
     turn: Turn,
 ) -> Option<Frame> {
-    let parsed: Value = match serde_json::from_slice(message) {
+    let most = match connection.signed_in() {
+        Some(_) => app.rooms.share(),
+        None => ROOM_OF_STRANGERS,
+    };
+    if turn.cost > most {
+        let error = invalid_request("the message holds too many values");
+        return Some(Frame::text(failed(&id_of(message), &error, true)));
+    }
+    let parsed = if message.len() > LONG {
+        let message = message.clone();
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&message));
+        match parsed.await {
+            Ok(parsed) => parsed,
+            Err(error) => Err(serde::de::Error::custom(error)),
+        }
+    } else {
+        serde_json::from_slice(message)
+    };
+    let parsed: Value = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
             let error =
@@ -97,7 +136,9 @@ async fn answer_batch(
     app: &Arc<App>,
     connection: &Arc<Connection>,
     requests: Vec<Value>,
-    Turn { turns, own }: Turn,
+    Turn {
+        turns, own, _room, ..
+    }: Turn,
 ) -> Vec<Pieces> {
     let held = AtomicUsize::new(0);
     let one = async |request: Value| {
@@ -141,6 +182,20 @@ async fn answer_batch(
     });
     let answers = futures_util::future::join_all(calls).await;
     answers.into_iter().flatten().collect()
+}
+
+/// The id of a request that is not parsed as a whole; null when there is none, or it is long.
+fn id_of(message: &[u8]) -> Value {
+    #[derive(serde::Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+    }
+    let id = serde_json::from_slice::<Head>(message).ok();
+    let id = id.filter(|head| head.id.get().len() <= SMALL_ANSWER);
+    id.and_then(|head| serde_json::from_str(head.id.get()).ok())
+        .filter(|id: &Value| id.is_number() || id.is_string())
+        .unwrap_or_default()
 }
 
 fn too_long(length: usize, limit: usize) -> RpcError {
@@ -195,6 +250,7 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
         // Positional params pass today's parser, and then mean nothing.
         Some(Value::Array(params)) => params
             .into_iter()
+            .take(MOST_POSITIONAL)
             .enumerate()
             .map(|(i, value)| (i.to_string(), value))
             .collect(),
@@ -273,17 +329,15 @@ async fn run(
         user_id: Some(subject.id.clone()),
         user_name: Some(subject.record.email.clone()),
         address: connection.address.clone(),
+        pseudonym: None,
     };
-    let mut said = hide_secrets(method.name, &Value::Object(params.clone()));
-    let mut objects = None;
-    let result = AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut objects))
+    let mut said = Some(Map::new());
+    let result = AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut said))
         .catch_unwind()
         .await;
     let result = result.unwrap_or_else(|_| Err(panicked(method)));
-    if let Some(objects) = objects {
-        said["$objects"] = objects;
-    }
     let outcome = result.as_ref().map(drop).map_err(Failure::summary);
+    let said = said.unwrap_or_default();
     app.audit.call(subject, method.name, said, outcome).await;
     result
 }
@@ -293,25 +347,38 @@ fn panicked(method: &Method) -> Failure {
     Failure::internal("internal error")
 }
 
-/// `named` becomes what the params name, as people know it.
+/// `said` becomes what is to be written down of the params and of what they name, if anything is.
 async fn run_checked(
     app: &Arc<App>,
     connection: &Arc<Connection>,
     method: &Method,
     user: Option<Caller>,
     mut params: Map<String, Value>,
-    named: &mut Option<Value>,
+    said: &mut Option<Map<String, Value>>,
 ) -> Result<Outcome, Failure> {
-    check_permission(method, user.as_ref())?;
+    let show = |said: &mut Option<Map<String, Value>>, params: &Map<String, Value>| {
+        if let Some(said) = said {
+            *said = audit::shown(method.params.as_ref(), params);
+        }
+    };
+    if let Err(refused) = check_permission(method, user.as_ref()) {
+        show(said, &params);
+        return Err(refused);
+    }
     if params.remove("_log").is_some_and(|log| log != Value::Bool(false)) && !is_admin(user.as_ref()) {
         return Err(error::unauthorized(Some("admin"), None).into());
     }
     alias_and_drop(method, &mut params)?;
-    if let Some(schema) = &method.params {
-        schema.check(&mut params).map_err(error::invalid_parameters)?;
-    }
+    let checked = match &method.params {
+        Some(schema) => schema.check(&mut params),
+        None => Ok(()),
+    };
+    show(said, &params);
+    checked.map_err(error::invalid_parameters)?;
     let objects = resolve(app, method, user.as_ref(), &params)?;
-    *named = names(&objects);
+    if let (Some(said), Some(named)) = (said, names(&objects)) {
+        said.insert("$objects".to_owned(), named);
+    }
     let call = Call {
         app: app.clone(),
         connection: connection.clone(),
@@ -352,9 +419,10 @@ fn alias_and_drop(method: &Method, params: &mut Map<String, Value>) -> Result<()
         let name = marked.trim_end_matches('?').to_owned();
         let value = params.remove(&marked).unwrap_or(Value::Null);
         if params.contains_key(&name) {
+            let name = error::shortened(&name, LONGEST_NAME);
             return Err(error::invalid_param(
                 &format!("/{name}"),
-                &format!("both {name} and {marked} are given"),
+                &format!("both {name} and {name}? are given"),
             )
             .into());
         }
@@ -413,7 +481,7 @@ fn names(objects: &FxHashMap<&'static str, Arc<Object>>) -> Option<Value> {
     let shown = objects.iter().map(|(param, object)| {
         let mut shown = json!({ "id": &*object.id, "type": object.kind.as_str() });
         if let Some(name) = object.json_text("name_label") {
-            shown["name"] = name.into();
+            shown["name"] = error::shortened(&name, LONGEST_NAME).into();
         }
         ((*param).to_owned(), shown)
     });
@@ -424,9 +492,9 @@ fn names(objects: &FxHashMap<&'static str, Arc<Object>>) -> Option<Value> {
 fn no_such(id: &str, text: &str, kinds: &[&str]) -> RpcError {
     let mut error = error::no_such_object(id, text);
     if kinds.len() > 1 {
-        error.data = Some(json!({ "id": id, "type": kinds }));
+        error.data = Some(json!({ "id": error::shortened(id, LONGEST_NAME), "type": kinds }));
     } else if kinds.is_empty() {
-        error.data = Some(json!({ "id": id }));
+        error.data = Some(json!({ "id": error::shortened(id, LONGEST_NAME) }));
     }
     error
 }

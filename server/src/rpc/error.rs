@@ -4,10 +4,12 @@
 
 use crate::{
     access::EntryError,
+    audit::without_secrets,
     auth::{SignInError, people::PeopleError, tokens::TokenError},
     inventory::Store,
     persist::StoreError,
     pools::{LinkError, RegistryError},
+    rpc::schema::Failures,
 };
 use app::rpc::{ErrorCode, RpcError};
 use serde_json::{Value, json};
@@ -142,12 +144,12 @@ impl Failure {
         Self::Internal { message, data }
     }
 
-    /// For the audit log.
+    /// For the audit log: short, and without what a message repeats of a secret.
     pub fn summary(&self) -> Value {
         match self {
-            Self::Public(error) => json!({ "code": error.code, "message": error.message }),
-            Self::Internal { message, .. } => json!({ "message": message }),
-            Self::Xapi(error) => json!({ "message": error.to_string() }),
+            Self::Public(error) => json!({ "code": error.code, "message": said(&error.message) }),
+            Self::Internal { message, .. } => json!({ "message": said(message) }),
+            Self::Xapi(error) => json!({ "message": said(&error.to_string()) }),
         }
     }
 
@@ -181,9 +183,34 @@ impl Failure {
     }
 }
 
+/// Characters of a text of the client's choice, where an answer repeats it.
+const LONGEST_REPEATED: usize = 200;
+/// Of a message, and of what the audit log keeps of it.
+const LONGEST_SUMMARY: usize = 500;
+
+/// A text that is no longer than so many characters, and says so when it was.
+pub fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// What the audit log keeps of a message.
+pub fn said(message: &str) -> String {
+    shortened(&without_secrets(message), LONGEST_SUMMARY)
+}
+
 pub fn no_such_object(id: &str, kind: &str) -> RpcError {
+    let id = shortened(id, LONGEST_REPEATED);
     RpcError::new(ErrorCode::NO_SUCH_OBJECT, format!("no such {kind} {id}"))
         .with_data(json!({ "id": id, "type": kind }))
+}
+
+/// A token that is named by its secret: the name stays with whoever typed it.
+pub fn no_such_token() -> RpcError {
+    let kind = "authenticationToken";
+    RpcError::new(ErrorCode::NO_SUCH_OBJECT, format!("no such {kind}")).with_data(json!({ "type": kind }))
 }
 
 /// `permission` is absent for "any signed-in user".
@@ -193,18 +220,30 @@ pub fn unauthorized(permission: Option<&str>, object: Option<&str>) -> RpcError 
         data["permission"] = permission.into();
     }
     if let Some(id) = object {
-        data["object"]["id"] = id.into();
+        data["object"]["id"] = shortened(id, LONGEST_REPEATED).into();
     }
     RpcError::new(ErrorCode::UNAUTHORIZED, "not enough permissions").with_data(data)
 }
 
-pub fn invalid_parameters(errors: Vec<Value>) -> RpcError {
-    RpcError::new(ErrorCode::INVALID_PARAMETERS, "invalid parameters").with_data(json!({ "errors": errors }))
+pub fn invalid_parameters(failures: Failures) -> RpcError {
+    let mut data = json!({ "errors": failures.told });
+    let message = match failures.more {
+        0 => "invalid parameters".to_owned(),
+        more => {
+            data["more"] = more.into();
+            format!("invalid parameters ({more} more than are told)")
+        }
+    };
+    RpcError::new(ErrorCode::INVALID_PARAMETERS, message).with_data(data)
 }
 
 /// A param that has the right type, but a value that means nothing.
 pub fn invalid_param(path: &str, message: &str) -> RpcError {
-    RpcError::new(ErrorCode::INVALID_PARAMETERS, message)
+    let (path, message) = (
+        shortened(path, LONGEST_REPEATED),
+        shortened(message, LONGEST_SUMMARY),
+    );
+    RpcError::new(ErrorCode::INVALID_PARAMETERS, message.clone())
         .with_data(json!({ "errors": [{ "instancePath": path, "message": message }] }))
 }
 

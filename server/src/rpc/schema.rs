@@ -5,17 +5,35 @@
 
 use serde_json::{Map, Value, json};
 
+/// Failures that are told one by one: each is larger than what a client spends on it.
+const MOST_FAILURES: usize = 20;
+/// Characters of a name of the client's choice, where a failure repeats it.
+const LONGEST_NAME: usize = 100;
+
 /// Description of one param.
 #[derive(Clone, Debug)]
-pub struct Schema(Value);
+pub struct Schema {
+    form: Value,
+    secret: bool,
+}
 
 impl Schema {
+    fn new(form: Value) -> Self {
+        Self { form, secret: false }
+    }
+
     fn of(kind: &str) -> Self {
-        Self(json!({ "type": kind }))
+        Self::new(json!({ "type": kind }))
     }
 
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.0[key] = value.into();
+        self.form[key] = value.into();
+        self
+    }
+
+    /// Never written down, whatever it holds.
+    pub fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
@@ -65,68 +83,82 @@ pub fn number() -> Schema {
 
 /// An object whose members are not looked at here.
 pub fn object() -> Schema {
-    Schema(json!({ "type": "object", "additionalProperties": true }))
+    Schema::new(json!({ "type": "object", "additionalProperties": true }))
 }
 
 /// An object of these members and no others.
 pub fn members<const N: usize>(members: [(&str, Schema); N]) -> Schema {
-    Schema(json!({ "type": "object", "properties": Params::new(members).0 }))
+    Schema::new(json!({ "type": "object", "properties": Params::new(members).members }))
 }
 
 /// An object whose members have any name, and all this form.
 pub fn map_of(values: Schema) -> Schema {
-    Schema(json!({ "type": "object", "additionalProperties": values.0 }))
+    Schema::new(json!({ "type": "object", "additionalProperties": values.form }))
 }
 
 pub fn array(items: Schema) -> Schema {
-    Schema(json!({ "type": "array", "items": items.0 }))
+    Schema::new(json!({ "type": "array", "items": items.form }))
+}
+
+/// Anything at all.
+pub fn any() -> Schema {
+    Schema::new(json!({}))
 }
 
 /// One of several types, such as `["integer", "null"]`.
-/// Anything at all.
-pub fn any() -> Schema {
-    Schema(json!({}))
-}
-
 pub fn any_of(kinds: &[&str]) -> Schema {
-    Schema(json!({ "type": kinds }))
+    Schema::new(json!({ "type": kinds }))
 }
 
 /// The params of a method.
 #[derive(Clone, Debug)]
-pub struct Params(Map<String, Value>);
+pub struct Params {
+    members: Map<String, Value>,
+    secret: Vec<String>,
+}
 
 impl Params {
     pub fn new<const N: usize>(params: [(&str, Schema); N]) -> Self {
-        Self(
-            params
-                .into_iter()
-                .map(|(name, schema)| (name.to_owned(), schema.0))
+        let secret = params.iter().filter(|(_, schema)| schema.secret);
+        let secret = secret.map(|(name, _)| (*name).to_owned()).collect();
+        let members = params.into_iter();
+        Self {
+            members: members
+                .map(|(name, schema)| (name.to_owned(), schema.form))
                 .collect(),
-        )
+            secret,
+        }
     }
 
     /// As `system.getMethodsInfo` shows them.
     pub fn describe(&self) -> Value {
-        Value::Object(self.0.clone())
+        Value::Object(self.members.clone())
     }
 
     pub fn knows(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.members.contains_key(name)
     }
 
-    /// Fills defaults in and checks; the failures are what `data.errors` of error 10 holds.
-    pub fn check(&self, params: &mut Map<String, Value>) -> Result<(), Vec<Value>> {
-        for (name, schema) in &self.0 {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    pub fn is_secret(&self, name: &str) -> bool {
+        self.secret.iter().any(|secret| secret == name)
+    }
+
+    /// Fills defaults in and checks.
+    pub fn check(&self, params: &mut Map<String, Value>) -> Result<(), Failures> {
+        for (name, schema) in &self.members {
             if let Some(default) = schema.get("default")
                 && !params.contains_key(name)
             {
                 params.insert(name.clone(), default.clone());
             }
         }
-        let mut failures = Vec::new();
-        check_members(params, &self.0, "", "#", &mut failures);
-        if failures.is_empty() {
+        let mut failures = Failures::default();
+        check_members(params, &self.members, Path::ROOT, &mut failures);
+        if failures.told.is_empty() {
             Ok(())
         } else {
             Err(failures)
@@ -134,39 +166,70 @@ impl Params {
     }
 }
 
-/// The members of an object against the descriptions of all that it may have.
-fn check_members(
-    members: &Map<String, Value>,
-    known: &Map<String, Value>,
-    path: &str,
-    schema_path: &str,
-    failures: &mut Vec<Value>,
-) {
-    for (name, schema) in known {
-        if !members.contains_key(name) && schema.get("optional") != Some(&Value::Bool(true)) {
-            failures.push(failure(
-                path,
-                schema_path,
-                "required",
-                json!({ "missingProperty": name }),
-                &format!("must have required property '{name}'"),
-            ));
+/// What is wrong with params.
+#[derive(Debug, Default)]
+pub struct Failures {
+    /// The first ones, as `data.errors` of error 10 holds them.
+    pub told: Vec<Value>,
+    /// How many there are besides.
+    pub more: usize,
+}
+
+impl Failures {
+    fn add(&mut self, path: Path, keyword: &str, params: impl FnOnce() -> (Value, String)) {
+        if self.told.len() >= MOST_FAILURES {
+            self.more += 1;
+            return;
         }
+        let (params, message) = params();
+        let (mut instance, mut schema) = (String::new(), "#".to_owned());
+        path.write(&mut instance, &mut schema);
+        self.told.push(json!({
+            "instancePath": instance,
+            "schemaPath": format!("{schema}/{keyword}"),
+            "keyword": keyword,
+            "params": params,
+            "message": message,
+        }));
     }
-    for name in members.keys().filter(|name| !known.contains_key(*name)) {
-        failures.push(failure(
-            path,
-            schema_path,
-            "additionalProperties",
-            json!({ "additionalProperty": name }),
-            "must NOT have additional properties",
-        ));
+}
+
+/// Where a value is: written out only for what fails.
+#[derive(Clone, Copy)]
+struct Path<'a>(Option<(&'a Path<'a>, Step<'a>)>);
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Member(&'a str),
+    Any(&'a str),
+    Item(usize),
+}
+
+impl<'a> Path<'a> {
+    const ROOT: Path<'static> = Path(None);
+
+    fn step(&'a self, step: Step<'a>) -> Path<'a> {
+        Path(Some((self, step)))
     }
-    for (name, schema) in known {
-        if let Some(value) = members.get(name) {
-            let path = format!("{path}/{}", pointer(name));
-            let schema_path = format!("{schema_path}/properties/{name}");
-            check_value(value, schema, &path, &schema_path, failures);
+
+    fn write(&self, instance: &mut String, schema: &mut String) {
+        let Some((parent, step)) = &self.0 else {
+            return;
+        };
+        parent.write(instance, schema);
+        match step {
+            Step::Member(name) => {
+                instance.push_str(&format!("/{}", pointer(name)));
+                schema.push_str(&format!("/properties/{name}"));
+            }
+            Step::Any(name) => {
+                instance.push_str(&format!("/{}", pointer(&short(name))));
+                schema.push_str("/additionalProperties");
+            }
+            Step::Item(index) => {
+                instance.push_str(&format!("/{index}"));
+                schema.push_str("/items");
+            }
         }
     }
 }
@@ -176,85 +239,101 @@ fn pointer(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-fn failure(path: &str, schema_path: &str, keyword: &str, params: Value, message: &str) -> Value {
-    json!({
-        "instancePath": path,
-        "schemaPath": format!("{schema_path}/{keyword}"),
-        "keyword": keyword,
-        "params": params,
-        "message": message,
-    })
+fn short(name: &str) -> String {
+    super::error::shortened(name, LONGEST_NAME)
 }
 
-fn check_value(value: &Value, schema: &Value, path: &str, schema_path: &str, failures: &mut Vec<Value>) {
-    let mut fail = |keyword: &str, params: Value, message: String| {
-        failures.push(failure(path, schema_path, keyword, params, &message));
+/// The members of an object against the descriptions of all that it may have.
+fn check_members(
+    members: &Map<String, Value>,
+    known: &Map<String, Value>,
+    path: Path,
+    failures: &mut Failures,
+) {
+    for (name, schema) in known {
+        if !members.contains_key(name) && schema.get("optional") != Some(&Value::Bool(true)) {
+            failures.add(path, "required", || {
+                let message = format!("must have required property '{name}'");
+                (json!({ "missingProperty": name }), message)
+            });
+        }
+    }
+    for name in members.keys().filter(|name| !known.contains_key(*name)) {
+        failures.add(path, "additionalProperties", || {
+            let message = "must NOT have additional properties".to_owned();
+            (json!({ "additionalProperty": short(name) }), message)
+        });
+    }
+    for (name, schema) in known {
+        if let Some(value) = members.get(name) {
+            check_value(value, schema, path.step(Step::Member(name)), failures);
+        }
+    }
+}
+
+fn check_value(value: &Value, schema: &Value, path: Path, failures: &mut Failures) {
+    let kinds = &schema["type"];
+    let fits = match kinds {
+        Value::String(kind) => is_of_kind(value, kind),
+        Value::Array(kinds) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|kind| is_of_kind(value, kind)),
+        _ => true,
     };
-    let kinds: Vec<&str> = match &schema["type"] {
-        Value::String(kind) => vec![kind],
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    if !kinds.is_empty() && !kinds.iter().any(|kind| is_of_kind(value, kind)) {
-        fail(
-            "type",
-            json!({ "type": schema["type"] }),
-            format!("must be {}", kinds.join(",")),
-        );
+    if !fits {
+        failures.add(path, "type", || {
+            let names = match kinds {
+                Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+                kind => vec![kind.as_str().unwrap_or_default()],
+            };
+            (json!({ "type": kinds }), format!("must be {}", names.join(",")))
+        });
         return;
     }
     if let Some(allowed) = schema["enum"].as_array() {
         if !allowed.contains(value) {
-            let message = "must be equal to one of the allowed values".to_owned();
-            fail("enum", json!({ "allowedValues": allowed }), message);
+            failures.add(path, "enum", || {
+                let message = "must be equal to one of the allowed values".to_owned();
+                (json!({ "allowedValues": allowed }), message)
+            });
         }
     } else if let Value::String(text) = value {
         let length = text.chars().count() as u64;
         let shortest = schema["minLength"].as_u64().unwrap_or(1);
         if length < shortest {
-            fail(
-                "minLength",
-                json!({ "limit": shortest }),
-                format!("must NOT have fewer than {shortest} characters"),
-            );
+            failures.add(path, "minLength", || {
+                let message = format!("must NOT have fewer than {shortest} characters");
+                (json!({ "limit": shortest }), message)
+            });
         }
         if let Some(longest) = schema["maxLength"].as_u64().filter(|&longest| length > longest) {
-            fail(
-                "maxLength",
-                json!({ "limit": longest }),
-                format!("must NOT have more than {longest} characters"),
-            );
+            failures.add(path, "maxLength", || {
+                let message = format!("must NOT have more than {longest} characters");
+                (json!({ "limit": longest }), message)
+            });
         }
     }
     if let (Some(minimum), Some(number)) = (schema["minimum"].as_f64(), value.as_f64())
         && number < minimum
     {
-        fail(
-            "minimum",
-            json!({ "comparison": ">=", "limit": schema["minimum"] }),
-            format!("must be >= {minimum}"),
-        );
+        failures.add(path, "minimum", || {
+            let params = json!({ "comparison": ">=", "limit": schema["minimum"] });
+            (params, format!("must be >= {minimum}"))
+        });
     }
     if let Value::Object(members) = value {
         if let Some(known) = schema["properties"].as_object() {
-            check_members(members, known, path, schema_path, failures);
+            check_members(members, known, path, failures);
         } else if let Some(form) = schema.get("additionalProperties").filter(|form| form.is_object()) {
             for (name, member) in members {
-                let path = format!("{path}/{}", pointer(name));
-                let schema_path = format!("{schema_path}/additionalProperties");
-                check_value(member, form, &path, &schema_path, failures);
+                check_value(member, form, path.step(Step::Any(name)), failures);
             }
         }
     }
-    if let (Value::Array(items), Some(item_schema)) = (value, schema.get("items")) {
+    if let (Value::Array(items), Some(form)) = (value, schema.get("items")) {
         for (index, item) in items.iter().enumerate() {
-            check_value(
-                item,
-                item_schema,
-                &format!("{path}/{index}"),
-                &format!("{schema_path}/items"),
-                failures,
-            );
+            check_value(item, form, path.step(Step::Item(index)), failures);
         }
     }
 }
@@ -283,6 +362,7 @@ mod tests {
         match params.check(&mut given) {
             Ok(()) => Ok(Value::Object(given)),
             Err(failures) => Err(failures
+                .told
                 .iter()
                 .map(|failure| {
                     let text = |key: &str| failure[key].as_str().unwrap_or_default().to_owned();
@@ -359,5 +439,35 @@ mod tests {
         .map(|(path, message)| (path.to_owned(), message.to_owned()))
         .into();
         assert_eq!(failures, Err(expected));
+    }
+
+    #[test]
+    fn of_many_failures_the_first_are_told_and_the_others_counted() {
+        let params = Params::new([("list", array(integer())), ("map", map_of(integer()).optional())]);
+        let name = "n".repeat(10_000);
+        let mut given: Map<String, Value> = (0..50_000)
+            .map(|number| (format!("{name}{number}").split_off(9_000), Value::Null))
+            .collect();
+        given.insert("list".to_owned(), json!(vec!["x"; 10_000]));
+        given.insert("map".to_owned(), json!({ name: "x" }));
+        let failures = params.check(&mut given).expect_err("refused");
+        assert_eq!((failures.told.len(), failures.more), (20, 50_000 + 10_001 - 20));
+        assert!(json!(failures.told).to_string().len() < 10_000);
+        let mut given = Map::from_iter([
+            ("list".to_owned(), json!([])),
+            ("map".to_owned(), json!({ "n".repeat(10_000): "x" })),
+        ]);
+        let failures = params.check(&mut given).expect_err("refused");
+        assert!(json!(failures.told).to_string().len() < 1_000);
+    }
+
+    #[test]
+    fn what_is_secret_is_known_and_not_shown() {
+        let params = Params::new([("name", string()), ("key", string().secret().optional())]);
+        assert!(params.is_secret("key") && !params.is_secret("name") && !params.is_secret("other"));
+        assert_eq!(
+            params.describe()["key"],
+            json!({ "type": "string", "optional": true })
+        );
     }
 }

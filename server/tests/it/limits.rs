@@ -343,6 +343,116 @@ async fn pings_without_end_do_not_fill_the_memory() {
 }
 
 #[tokio::test]
+async fn a_message_full_of_unknown_params_is_answered_in_short() {
+    let server = TestServer::start().await;
+    let mut user = server.plain_user().await;
+    let params: Value = (0..60_000)
+        .map(|number| (format!("unknown{number}"), json!(0)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let error = user.call("acl.explain", params).await.expect_err("refused");
+    assert_eq!(error["code"], 10);
+    let told = error["data"]["errors"].as_array().expect("a list").len();
+    // An object and a permission are missing, too.
+    assert_eq!((told, &error["data"]["more"]), (20, &json!(60_002 - 20)));
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("59982"))
+    );
+    assert!(error.to_string().len() < 10_000);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_of_too_many_values_is_refused_before_it_is_read() {
+    let server = TestServer::start().await;
+    let mut user = server.plain_user().await;
+    let zeros = vec![0; 500_000];
+    let error = user
+        .call(
+            "user.set",
+            json!({ "id": "x", "preferences": { "a": zeros[..250_000] } }),
+        )
+        .await;
+    assert_eq!(error.expect_err("refused")["code"], -32600);
+    let within = json!({ "id": "x", "preferences": { "a": zeros[..100_000] } });
+    assert_eq!(
+        user.fails("user.set", within).await.0,
+        2,
+        "not too many for a user"
+    );
+    // A stranger asks nothing that needs as much.
+    let mut stranger = server.connect().await;
+    let guess = |values: usize| json!({ "email": "x", "password": "y", "more": zeros[..values] });
+    let error = stranger.call("session.signIn", guess(10_000)).await;
+    assert_eq!(error.expect_err("refused")["code"], -32600);
+    let error = stranger.call("session.signIn", guess(100)).await;
+    assert_eq!(error.expect_err("refused")["code"], 3);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn large_messages_of_one_user_wait_for_one_another_and_others_do_not() {
+    let server = TestServer::start_with(Limits {
+        messages: 400 << 10,
+        ..Limits::default()
+    })
+    .await;
+    let pool = pool().await;
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let (_, vm) = guest(&pool, "Running");
+    let mut other = server.plain_user().await;
+    let own = other.ok("session.getUser", json!({})).await["id"].clone();
+    pool.set_black_hole(true);
+    // Each takes more than half of what one user may take.
+    let tag = |number: u32| json!({ "id": vm, "tag": format!("{number}{}", "x".repeat(30 << 10)) });
+    let mut waiting = vec![admin.request("tag.add", tag(1)).await];
+    waiting.push(admin.request("tag.add", tag(2)).await);
+    eventually("the first has begun", async || {
+        (pool.stats().calls_of("VM.add_tags") > 0).then_some(())
+    })
+    .await;
+    let preferences = json!({ "id": own, "preferences": { "note": "x".repeat(30 << 10) } });
+    for _ in 0..20 {
+        other.ok("user.set", preferences.clone()).await;
+    }
+    assert_eq!(
+        pool.stats().calls_of("VM.add_tags"),
+        1,
+        "the second has not begun"
+    );
+    pool.set_black_hole(false);
+    for _ in 0..2 {
+        let answer = admin.answer().await;
+        assert_eq!(answer["result"], true, "{answer}");
+        waiting.retain(|id| answer["id"] != *id);
+    }
+    assert!(waiting.is_empty());
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn downloads_of_one_user_push_out_only_their_own() {
+    let server = TestServer::start().await;
+    let (mut admin, mut user) = (server.admin().await, server.plain_user().await);
+    let ndjson = json!({ "ndjson": true });
+    let path = |offer: Value| offer["$getFrom"].as_str().expect("a path").to_owned();
+    let of_admin = path(admin.ok("xo.getAllObjects", ndjson.clone()).await);
+    let first = path(user.ok("xo.getAllObjects", ndjson.clone()).await);
+    let mut last = String::new();
+    for _ in 0..1_020 {
+        last = path(user.ok("xo.getAllObjects", ndjson.clone()).await);
+    }
+    assert_eq!(server.get(&of_admin, "").await.0, 200);
+    assert_eq!(server.get(&first, "").await.0, 404, "the own oldest goes");
+    assert_eq!(server.get(&last, "").await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn who_signs_out_is_a_stranger_again() {
     let server = TestServer::start_with(Limits {
         sign_in_time: Duration::from_secs(2),

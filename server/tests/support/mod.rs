@@ -115,6 +115,7 @@ impl TestServer {
             admin_password: Some(PASSWORD.to_owned()),
             trusted_proxies: Vec::new(),
             pool_pace: limits.pace,
+            audit: server::audit::Keep::default(),
             site_dir: None,
             first_servers: Vec::new(),
             log: "warn".to_owned(),

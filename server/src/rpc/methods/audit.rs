@@ -1,9 +1,10 @@
 //! audit.*: what was done, and whether the log of it is whole (contract/methods.md; a plugin in today's product).
 
 use crate::{
-    audit::{self, Problem, Record},
+    audit::{self, Problem, Record, Wanted},
+    http::{downloads::Download, one_time::Owner},
     rpc::{
-        error::{Failure, no_such_object},
+        error::{Failure, shortened},
         registry::{Call, Method, Outcome, Permission},
         schema::{any_of, boolean, number, string},
     },
@@ -81,33 +82,51 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
         .iter()
         .map(|record| Bytes::from(format!("{}\n", json!(record))))
         .collect();
-    let path = call
-        .app
-        .downloads
-        .offer("application/x-ndjson", Some("audit.ndjson"), lines);
+    let download = Download {
+        content_type: "application/x-ndjson",
+        name: Some("audit.ndjson".to_owned()),
+        parts: lines,
+        noted: None,
+    };
+    let path = call.app.downloads.offer(Owner::of(&call)?, download);
     Ok(Outcome::Value(json!({ "$getFrom": path })))
 }
 
 async fn check(call: Call) -> Result<Outcome, Failure> {
-    let newest = call.text("newest").map(str::to_owned);
-    let folder = call.app.audit.folder().to_owned();
-    let checked = tokio::task::spawn_blocking(move || audit::verify(&folder, newest.as_deref()));
+    let owned = |name| call.text(name).map(str::to_owned);
+    let (oldest, newest) = (owned("oldest"), owned("newest"));
+    let (folder, key) = (call.app.audit.folder().to_owned(), call.app.audit.key().clone());
+    let checked = tokio::task::spawn_blocking(move || {
+        let wanted = Wanted {
+            oldest: oldest.as_deref(),
+            newest: newest.as_deref(),
+            contains: None,
+        };
+        audit::verify(&folder, Some(&key), wanted)
+    });
     let checked = checked
         .await
+        .map_err(std::io::Error::other)
+        .and_then(|checked| checked)
         .map_err(|error| Failure::internal(error.to_string()))?;
-    match checked {
-        Ok(verified) => Outcome::of(verified.records),
-        Err(Problem::Altered { id, .. }) => {
-            Err(RpcError::new(ErrorCode::ALTERED_AUDIT_RECORD, "altered record")
-                .with_data(json!({ "id": id }))
-                .into())
+    // Today's product looks back from the newest record: the first problem that it meets is our last.
+    let valid = checked.valid;
+    let altered = |record: Box<Record>| {
+        let data = json!({ "id": record.id, "record": record, "nValid": valid });
+        RpcError::new(ErrorCode::ALTERED_AUDIT_RECORD, "altered record").with_data(data)
+    };
+    let missing = |id: String| {
+        let data = json!({ "id": shortened(&id, 200), "nValid": valid });
+        RpcError::new(ErrorCode::MISSING_AUDIT_RECORD, "missing record").with_data(data)
+    };
+    match checked.problems.into_iter().last() {
+        None => Outcome::of(checked.records),
+        Some(Problem::Altered { record, .. } | Problem::Unsealed { record, .. }) => {
+            Err(altered(record).into())
         }
-        Err(Problem::Missing { id, .. }) => {
-            Err(RpcError::new(ErrorCode::MISSING_AUDIT_RECORD, "missing record")
-                .with_data(json!({ "id": id }))
-                .into())
+        Some(Problem::Missing { id, .. } | Problem::Beheaded { id } | Problem::NotThere { id }) => {
+            Err(missing(id).into())
         }
-        Err(Problem::NotThere { id }) => Err(no_such_object(&id, "audit record").into()),
-        Err(problem) => Err(Failure::internal(problem.to_string())),
+        Some(problem @ Problem::Unreadable { .. }) => Err(Failure::internal(problem.to_string())),
     }
 }

@@ -20,10 +20,13 @@ pub fn methods() -> Vec<Method> {
             ("label", string().or_empty().longest(LONGEST).optional()),
             ("host", string().longest(LONGEST)),
             ("username", string().longest(LONGEST)),
-            ("password", string().longest(LONGEST)),
+            ("password", string().secret().longest(LONGEST)),
             ("autoConnect", boolean().optional()),
             ("allowUnauthorized", boolean().optional()),
-            ("httpProxy", string().or_empty().longest(LONGEST).optional()),
+            (
+                "httpProxy",
+                string().secret().or_empty().longest(LONGEST).optional(),
+            ),
             ("fingerprint", string().or_empty().longest(LONGEST).optional()),
         ]),
         Method::new("server.remove", admin, "unregister a Xen server", remove).params([("id", string())]),
@@ -42,12 +45,16 @@ pub fn methods() -> Vec<Method> {
             ),
             ("host", string().longest(LONGEST).optional()),
             ("username", string().longest(LONGEST).optional()),
-            ("password", string().longest(LONGEST).optional()),
+            ("password", string().secret().longest(LONGEST).optional()),
             ("allowUnauthorized", boolean().optional()),
             ("readOnly", boolean().optional()),
             (
                 "httpProxy",
-                any_of(&["null", "string"]).or_empty().longest(LONGEST).optional(),
+                any_of(&["null", "string"])
+                    .secret()
+                    .or_empty()
+                    .longest(LONGEST)
+                    .optional(),
             ),
             (
                 "fingerprint",

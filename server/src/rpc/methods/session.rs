@@ -110,6 +110,8 @@ async fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
 
 async fn sign_out(call: Call) -> Result<Outcome, Failure> {
     call.connection.sign_out();
+    call.app.downloads.end_session(call.connection.id);
+    call.app.uploads.end_session(call.connection.id);
     Outcome::done()
 }
 

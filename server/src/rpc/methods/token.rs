@@ -4,7 +4,7 @@ use crate::{
     auth::tokens::{MAX_VALIDITY_MS, MIN_VALIDITY_MS, NewToken},
     persist::records::TokenRecord,
     rpc::{
-        error::{Failure, invalid_param, no_such_object},
+        error::{Failure, invalid_param, no_such_token},
         registry::{Call, Method, Outcome, Permission},
         schema::{any_of, array, members, object, string},
     },
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub fn methods() -> Vec<Method> {
     let which = || {
         [
-            ("tokens", array(string()).optional()),
+            ("tokens", array(string()).secret().optional()),
             ("pattern", object().optional()),
         ]
     };
@@ -52,7 +52,8 @@ pub fn methods() -> Vec<Method> {
             set,
         )
         .params([
-            ("id", string()),
+            // Its secret, or the id that it is listed with.
+            ("id", string().secret()),
             (
                 "description",
                 any_of(&["null", "string"]).or_empty().longest(1000).optional(),
@@ -171,7 +172,7 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
     if let Some(description) = call.params.get("description") {
         let text = description.as_str().map(str::to_owned);
         if !call.app.accounts.tokens.describe(id, &user, text).await? {
-            return Err(no_such_object(id, "authenticationToken").into());
+            return Err(no_such_token().into());
         }
     }
     Outcome::done()

@@ -15,7 +15,7 @@ pub fn methods() -> Vec<Method> {
     vec![
         Method::new("user.create", Permission::Admin, "creates a new user", create).params([
             ("email", string()),
-            ("password", string()),
+            ("password", string().secret()),
             ("permission", string().optional()),
         ]),
         Method::new(
@@ -48,7 +48,7 @@ pub fn methods() -> Vec<Method> {
         .params([
             ("id", string()),
             ("email", string().optional()),
-            ("password", string().optional()),
+            ("password", string().secret().optional()),
             ("permission", string().optional()),
             ("preferences", object().optional()),
         ]),
@@ -58,7 +58,10 @@ pub fn methods() -> Vec<Method> {
             "change the own password, which must be given",
             change_password,
         )
-        .params([("oldPassword", string()), ("newPassword", string())]),
+        .params([
+            ("oldPassword", string().secret()),
+            ("newPassword", string().secret()),
+        ]),
         Method::new(
             "user.removeAuthProvider",
             Permission::Admin,

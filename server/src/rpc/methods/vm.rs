@@ -168,7 +168,10 @@ fn set_method() -> Method {
         ("creation", members([("user", string().optional())]).optional()),
         ("suspendSr", erasable()),
         ("uefiMode", string().one_of(&["setup", "user"]).optional()),
-        ("xenStoreData", map_of(any_of(&["null", "string"])).optional()),
+        (
+            "xenStoreData",
+            map_of(any_of(&["null", "string"])).secret().optional(),
+        ),
     ])
     .resolve(&[
         Resolve {

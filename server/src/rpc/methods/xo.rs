@@ -1,15 +1,20 @@
 //! xo.*: the inventory, whole or filtered, and the configuration as a file (contract/methods.md).
 
 use crate::{
-    http::uploads::Taken,
+    audit::without_secrets,
+    http::{
+        downloads::Download,
+        one_time::Owner,
+        uploads::{Done, Taken, Upload},
+    },
     inventory::Object,
     rpc::{
-        error::{Failure, invalid_param},
+        error::{Failure, invalid_param, shortened},
         feed::quoted,
         registry::{Call, Method, Outcome, Permission},
         schema::{any_of, array, boolean, number, string},
     },
-    transfer::{self, TransferError},
+    transfer::{self, Fate, Line, TransferError},
 };
 use app::{
     model::ObjectType,
@@ -42,7 +47,7 @@ pub fn methods() -> Vec<Method> {
         .params([
             ("compress", boolean().default_to(true)),
             ("entries", array(string()).optional()),
-            ("passphrase", string().optional()),
+            ("passphrase", string().secret().optional()),
         ]),
         Method::new(
             "xo.importConfig",
@@ -50,10 +55,13 @@ pub fn methods() -> Vec<Method> {
             "take up a configuration that was exported",
             import_config,
         )
-        .params([("passphrase", string().optional())]),
+        .params([("passphrase", string().secret().optional())]),
     ]
 }
 
+/// Of what an import changed, by name in the audit log.
+const MOST_NAMES: usize = 100;
+const LONGEST_NAME: usize = 100;
 /// Of an imported configuration.
 const LARGEST_CONFIG: usize = 64 << 20;
 
@@ -99,7 +107,13 @@ async fn export_config(call: Call) -> Result<Outcome, Failure> {
     } else {
         "application/json"
     };
-    let path = call.app.downloads.offer(kind, Some(&name), vec![bytes.into()]);
+    let download = Download {
+        content_type: kind,
+        name: Some(name),
+        parts: vec![bytes.into()],
+        noted: Some("xo.exportConfig"),
+    };
+    let path = call.app.downloads.offer(Owner::of(&call)?, download);
     Ok(Outcome::Value(json!({ "$getFrom": path })))
 }
 
@@ -116,15 +130,39 @@ async fn import_config(call: Call) -> Result<Outcome, Failure> {
                 .import_config(export)
                 .await
                 .map_err(|error| error.to_string())?;
-            let mut report = String::new();
-            for line in lines {
-                report.push_str(&format!("{line}\n"));
-            }
-            Ok(report)
+            Ok(Done {
+                summary: summary(&lines),
+                text: lines.iter().map(|line| format!("{line}\n")).collect(),
+            })
         })
     };
-    let path = call.app.uploads.expect(LARGEST_CONFIG, Box::new(take));
+    let upload = Upload {
+        method: "xo.importConfig",
+        longest: LARGEST_CONFIG,
+        take: Box::new(take),
+    };
+    let path = call.app.uploads.expect(Owner::of(&call)?, upload);
     Ok(Outcome::Value(json!({ "$sendTo": path })))
+}
+
+/// What an import changed, for the audit log: how many records of each kind, and the first of them by name.
+fn summary(lines: &[Line]) -> Value {
+    let (mut counts, mut names) = (json!({}), Vec::new());
+    for line in lines {
+        let fate = match line.fate {
+            Fate::New => "new",
+            Fate::Changed => "changed",
+            Fate::Removed => "removed",
+            Fate::Same | Fate::LeftOut => continue,
+        };
+        let count = &mut counts[line.collection][fate];
+        *count = (count.as_u64().unwrap_or_default() + 1).into();
+        if names.len() < MOST_NAMES {
+            let name = without_secrets(&shortened(&line.name, LONGEST_NAME));
+            names.push(format!("{fate} {} {name}", line.collection));
+        }
+    }
+    json!({ "counts": counts, "first": names })
 }
 
 /// A filter is held against every object: its length times sixty thousand.
@@ -229,7 +267,13 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
             .iter()
             .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")])
             .collect();
-        let path = call.app.downloads.offer("application/json", None, lines);
+        let download = Download {
+            content_type: "application/json",
+            name: None,
+            parts: lines,
+            noted: None,
+        };
+        let path = call.app.downloads.offer(Owner::of(&call)?, download);
         return Ok(Outcome::Value(json!({ "$getFrom": path })));
     }
     Ok(Outcome::Json(vec![join(&selected)]))
