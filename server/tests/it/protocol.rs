@@ -202,7 +202,7 @@ async fn a_server_that_stops_says_so() {
     let server = TestServer::start().await;
     let mut client = server.admin().await;
     server.stop().await;
-    assert_eq!(client.next().await, Incoming::Closed(1000));
+    assert_eq!(client.next().await, Incoming::Closed(1001));
 }
 
 #[tokio::test]
