@@ -8,7 +8,7 @@ use crate::{
     http::{admin::Waiting, downloads::Downloads, uploads::Uploads},
     inventory,
     limits::Limits,
-    persist::{self, Backend, Store, StoreError, redis::Place, secrets::Secrets},
+    persist::{self, Backend, Store, StoreError, records::UserRecord, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
     rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry, room::Rooms},
     transfer::{self, Export, Line, TransferError},
@@ -156,28 +156,51 @@ impl App {
     /// Brings a configuration in while the server runs: nobody changes people, rights or servers meanwhile, and
     /// what is in memory is read anew.
     pub async fn import_config(&self, export: Export) -> Result<Vec<Line>, TransferError> {
-        let lines = {
+        let (lines, renewed) = {
             let _people = self.accounts.hold().await;
             let _entries = self.access.hold().await;
             let _servers = self.pools.hold().await;
             let lines = transfer::import_config(&self.store, &self.secrets, export, false).await?;
-            self.reload_people().await?;
-            lines
+            (lines, self.reload_people().await?)
         };
+        self.end_stale_sessions(renewed).await?;
         self.pools.reload().await?;
         Ok(lines)
     }
 
-    /// Whoever calls it holds people and entries.
-    async fn reload_people(&self) -> Result<(), StoreError> {
-        let before = self.accounts.users();
+    /// Whoever calls it holds people and entries. Returns who has another password or one-time code now.
+    async fn reload_people(&self) -> Result<Vec<String>, StoreError> {
+        let before = self.accounts.records();
         self.accounts.reload().await?;
         self.access.reload().await?;
         // Who is somebody else now comes back as that.
-        for user in before {
-            let now = self.accounts.user(&user.id);
-            if now.is_none_or(|now| now.permission != user.permission) {
-                self.connections.end_user(&user.id);
+        let mut renewed = Vec::new();
+        for (id, user) in before {
+            let now = self.accounts.user(&id);
+            let same = |now: &UserRecord| {
+                now.password_hash == user.password_hash && now.sealed_otp == user.sealed_otp
+            };
+            if now.as_ref().is_none_or(|now| !same(now)) {
+                renewed.push(id.clone());
+            }
+            if now.is_none_or(|now| now.permission != user.permission || !same(&now)) {
+                self.connections.end_user(&id);
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// Ends what somebody's old password had opened in browsers, and sessions whose token is gone.
+    async fn end_stale_sessions(&self, renewed: Vec<String>) -> Result<(), StoreError> {
+        for id in renewed {
+            let ended = self.accounts.tokens.end_browsers(&id).await?;
+            self.connections.end_sessions(&ended);
+        }
+        for connection in self.connections.list() {
+            if let Some(token) = connection.signed_in().and_then(|user| user.token)
+                && !self.accounts.tokens.is_there(&token).await?
+            {
+                self.connections.end_sessions(&[token]);
             }
         }
         Ok(())
@@ -187,13 +210,14 @@ impl App {
     async fn follow_store(&self) {
         let read_anew = async || {
             self.store.surprise().await?;
-            {
+            let renewed = {
                 let _people = self.accounts.hold().await;
                 let _entries = self.access.hold().await;
-                self.reload_people().await?;
-            }
+                self.reload_people().await?
+            };
             self.pools.reload().await?;
             self.store.has_read_anew();
+            self.end_stale_sessions(renewed).await?;
             Ok::<_, StoreError>(())
         };
         loop {

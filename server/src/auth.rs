@@ -45,6 +45,8 @@ pub struct SignedIn {
     pub expires: Option<i64>,
     /// Id (not the secret) of that token.
     pub token: Option<String>,
+    /// What the password was held against, for a session that a password opened.
+    pub password_hash: Option<String>,
 }
 
 /// The password was right; the one-time password is still to come.
@@ -207,7 +209,7 @@ impl Accounts {
         if let Some(sealed) = &user.sealed_otp {
             let Some(code) = otp.filter(|code| !code.trim().is_empty()) else {
                 attempt.untried();
-                self.renew_hash(&user_id, &user, password).await;
+                drop(self.renew_hash(&user_id, &user, password).await);
                 return Err(SignInError::OtpNeeded);
             };
             if !self.is_fresh_otp(&user_id, sealed, code) {
@@ -216,11 +218,12 @@ impl Accounts {
             }
         }
         attempt.succeeded();
-        self.renew_hash(&user_id, &user, password).await;
+        let renewed = self.renew_hash(&user_id, &user, password).await;
         Ok(SignedIn {
             user_id,
             expires: None,
             token: None,
+            password_hash: renewed.or_else(|| user.password_hash.clone()),
         })
     }
 
@@ -257,6 +260,7 @@ impl Accounts {
             user_id: half.user_id.clone(),
             expires: None,
             token: None,
+            password_hash: half.password_hash.clone(),
         })
     }
 
@@ -282,20 +286,23 @@ impl Accounts {
 
     /// Replaces a hash of yore by one of ours, now that the password is known. The sign-in does not depend on
     /// it, and a password that was changed meanwhile stays changed.
-    async fn renew_hash(&self, id: &str, user: &UserRecord, password: &str) {
-        let Some(old) = user
+    /// The new one, if it is in place.
+    async fn renew_hash(&self, id: &str, user: &UserRecord, password: &str) -> Option<String> {
+        let old = user
             .password_hash
             .as_deref()
-            .filter(|hash| !password::is_current(hash))
-        else {
-            return;
-        };
+            .filter(|hash| !password::is_current(hash))?;
         let renewed = async {
             let hash = password::hash(password.to_owned()).await?;
-            self.replace_hash(id, old, hash).await
+            self.replace_hash(id, old, hash.clone()).await?;
+            Ok::<_, StoreError>(hash)
         };
-        if let Err(error) = renewed.await {
-            tracing::warn!(user = id, %error, "the password's hash could not be renewed");
+        match renewed.await {
+            Ok(hash) => Some(hash),
+            Err(error) => {
+                tracing::warn!(user = id, %error, "the password's hash could not be renewed");
+                None
+            }
         }
     }
 
@@ -314,7 +321,10 @@ impl Accounts {
     pub async fn still_opens(&self, signed_in: &SignedIn) -> Result<bool, StoreError> {
         match &signed_in.token {
             Some(id) => self.tokens.is_there(id).await,
-            None => Ok(true),
+            None => {
+                let user = self.user(&signed_in.user_id);
+                Ok(user.is_some_and(|user| user.password_hash == signed_in.password_hash))
+            }
         }
     }
 
@@ -332,6 +342,7 @@ impl Accounts {
             user_id,
             expires: Some(expires),
             token: Some(tokens::id_of(secret)),
+            password_hash: None,
         })
     }
 }

@@ -332,14 +332,20 @@ impl Pools {
                 if let Some(label) = amendment.label {
                     record.label = erase(label);
                 }
-                if let Some(host) = amendment.host {
+                if let Some(host) = amendment.host.filter(|host| *host != record.host) {
                     record.host = host;
+                    // Another address is another pool until the contrary is known: the hosts of the old one are not asked.
+                    record.pool_id = None;
+                    record.pool_members_addresses = None;
+                    record.pool_members_fingerprints = None;
                 }
                 if let Some(username) = amendment.username {
                     record.username = username;
+                    record.pool_id = None;
                 }
                 if let Some(sealed) = sealed {
                     record.sealed_password = sealed;
+                    record.pool_id = None;
                 }
                 if let Some(allow) = amendment.allow_unauthorized {
                     record.allow_unauthorized = allow;

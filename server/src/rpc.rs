@@ -5,6 +5,7 @@ pub mod conversation;
 pub mod dispatch;
 pub mod error;
 pub mod feed;
+pub mod filter_turns;
 pub mod frame;
 pub mod lines;
 pub mod methods;

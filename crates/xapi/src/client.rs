@@ -27,14 +27,16 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A machine that acknowledges nothing for twice that long is gone, whatever is asked of it.
 const SILENCE_OF_MACHINE: Duration = Duration::from_secs(5);
-/// A streamed answer that has begun to arrive and then stops for that long does not go on.
+/// An answer that has begun to arrive and then stops for that long does not go on.
 const GAP: Duration = Duration::from_secs(10);
-/// For the whole of a streamed answer.
+/// For the whole of an answer.
 const STREAM_LIMIT: Duration = Duration::from_secs(600);
+/// Memory that is made ready for an answer because it says that it will be so long.
+const FORESEEN: u64 = 4 << 20;
 /// For the farewell; the host ends idle sessions itself, if late.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A host that takes longer to let us in is not well, or not there; the attempt is repeated.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// A host that takes longer to let us in is not there. Whoever waits may be less patient.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Pieces of a streamed answer that wait for their reader.
 const CHUNKS_WAITING: usize = 8;
@@ -115,9 +117,12 @@ impl Client {
             .ok_or_else(|| CallError::Protocol("the host showed no certificate".to_owned()))
     }
 
-    /// Opens a session.
-    pub async fn login(self: &Arc<Self>) -> Result<(), CallError> {
-        self.open_session(None).await.map(drop)
+    /// Opens a session; waits for it only so long, while the login itself goes on to its end.
+    pub async fn login(self: &Arc<Self>, patience: Duration) -> Result<(), CallError> {
+        match tokio::time::timeout(patience, self.open_session(None)).await {
+            Ok(opened) => opened.map(drop),
+            Err(_) => Err(CallError::Timeout(patience)),
+        }
     }
 
     /// The session that came after `dead`: one new login for all callers that met the same dead session. A login
@@ -258,20 +263,21 @@ impl Client {
         self.protocol.load(Ordering::Relaxed) == 1
     }
 
-    /// Sends one request; the first one finds out which protocol the host speaks.
+    /// Sends one request; the first one finds out which protocol the host speaks. The limit is for the beginning of
+    /// the answer: what arrives, arrives, also over a slow line.
     async fn send(&self, method: &str, params: &[Value], limit: Duration) -> Result<Answer, CallError> {
         let exchange = async {
             match self.protocol.load(Ordering::Relaxed) {
-                1 => self.exchange(Protocol::JsonRpc, method, params).await?.1,
-                2 => self.exchange(Protocol::XmlRpc, method, params).await?.1,
+                1 => self.exchange(Protocol::JsonRpc, method, params, limit).await?.1,
+                2 => self.exchange(Protocol::XmlRpc, method, params, limit).await?.1,
                 _ => {
-                    let (is_json, answer) = self.exchange(Protocol::JsonRpc, method, params).await?;
+                    let (is_json, answer) = self.exchange(Protocol::JsonRpc, method, params, limit).await?;
                     if is_json {
                         self.protocol.store(1, Ordering::Relaxed);
                         answer
                     } else {
                         // A host without /jsonrpc takes the request for broken XML-RPC.
-                        let (_, answer) = self.exchange(Protocol::XmlRpc, method, params).await?;
+                        let (_, answer) = self.exchange(Protocol::XmlRpc, method, params, limit).await?;
                         if !matches!(answer, Err(CallError::Protocol(_))) {
                             self.protocol.store(2, Ordering::Relaxed);
                         }
@@ -280,9 +286,9 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(limit, exchange)
+        tokio::time::timeout(STREAM_LIMIT, exchange)
             .await
-            .unwrap_or(Err(CallError::Timeout(limit)))
+            .unwrap_or(Err(CallError::Timeout(STREAM_LIMIT)))
     }
 
     /// The answer, and whether it was declared as JSON.
@@ -291,8 +297,9 @@ impl Client {
         protocol: Protocol,
         method: &str,
         params: &[Value],
+        limit: Duration,
     ) -> Result<(bool, Result<Answer, CallError>), CallError> {
-        let response = self.post(protocol, method, params).await?;
+        let response = self.post(protocol, method, params, limit).await?;
         let status = response.status();
         let is_json = declares_json(&response);
         let body = self.body(response).await?;
@@ -315,10 +322,7 @@ impl Client {
         params: &[Value],
         limit: Duration,
     ) -> Result<(R, Answer), CallError> {
-        let beginning = self.post(Protocol::JsonRpc, method, params);
-        let mut response = tokio::time::timeout(limit, beginning)
-            .await
-            .unwrap_or(Err(CallError::Timeout(limit)))?;
+        let mut response = self.post(Protocol::JsonRpc, method, params, limit).await?;
         let status = response.status();
         if !status.is_success() || !declares_json(&response) {
             let reason = format!("HTTP status {} and no JSON", status.as_u16());
@@ -334,12 +338,7 @@ impl Client {
             Ok::<_, CallError>((reader, rest))
         });
         let mut length = 0;
-        loop {
-            let next = tokio::time::timeout(GAP, response.chunk()).await;
-            let next = next.map_err(|_| CallError::Timeout(GAP))?;
-            let Some(chunk) = next.map_err(|error| self.transport_error(&error))? else {
-                break;
-            };
+        while let Some(chunk) = self.next_chunk(&mut response).await? {
             length += chunk.len();
             if length > MAX_ANSWER {
                 return Err(too_large());
@@ -361,26 +360,34 @@ impl Client {
         protocol: Protocol,
         method: &str,
         params: &[Value],
+        limit: Duration,
     ) -> Result<reqwest::Response, CallError> {
-        self.http
+        let response = self
+            .http
             .post(format!("{}{}", self.endpoint.url, protocol.path()))
             .header(reqwest::header::CONTENT_TYPE, protocol.content_type())
             .body(protocol.encode(method, params))
-            .send()
-            .await
-            .map_err(|error| self.transport_error(&error))
+            .send();
+        match tokio::time::timeout(limit, response).await {
+            Ok(response) => response.map_err(|error| self.transport_error(&error)),
+            Err(_) => Err(CallError::Timeout(limit)),
+        }
+    }
+
+    /// The next piece of an answer that has begun.
+    async fn next_chunk(&self, response: &mut reqwest::Response) -> Result<Option<Bytes>, CallError> {
+        match tokio::time::timeout(GAP, response.chunk()).await {
+            Ok(chunk) => chunk.map_err(|error| self.transport_error(&error)),
+            Err(_) => Err(CallError::Timeout(GAP)),
+        }
     }
 
     async fn body(&self, mut response: reqwest::Response) -> Result<Bytes, CallError> {
         let length = response
             .content_length()
-            .map_or(0, |length| length.min(MAX_ANSWER as u64) as usize);
+            .map_or(0, |length| length.min(FORESEEN) as usize);
         let mut body = BytesMut::with_capacity(length);
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.transport_error(&error))?
-        {
+        while let Some(chunk) = self.next_chunk(&mut response).await? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(too_large());
             }

@@ -19,9 +19,13 @@ use crate::{
     reference::OpaqueRef,
 };
 use messages::Messages;
+pub use messages::gone as gone_messages;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub use crate::events::{Event, Operation};
 
@@ -36,6 +40,11 @@ const GRACE: Duration = Duration::from_secs(10);
 /// answers; one that is frozen never does. Who was too impatient waits twice as long the next time.
 const PATIENCE: Duration = Duration::from_secs(15);
 const MOST_PATIENCE: Duration = Duration::from_secs(240);
+/// After a doubt has led to a listing, the next one may not for so long; twice as long each time that it was in vain.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const MOST_LOOK_AGAIN: Duration = Duration::from_secs(600);
+/// What is in between may end connections that are quiet for longer than this, and polls get as short; not shorter.
+const SHORTEST_POLL: Duration = Duration::from_millis(500);
 /// Answers above this size are parsed off the asynchronous threads.
 const LARGE: usize = 256 << 10;
 
@@ -64,12 +73,18 @@ enum State {
 #[derive(Debug)]
 pub struct Watch {
     poll: Duration,
+    /// As long as connections without news are let live on the way; no longer than `poll`.
+    quiet: Duration,
     state: State,
     /// Differences in count that a fresh listing could not remove: rows that XAPI counts but does not
     /// show. Only what deviates from these is a doubt.
     tolerated: FxHashMap<Class, i64>,
     listed: bool,
     patience: Duration,
+    /// When a doubt led to a listing, and how long nothing is doubted after it: one row that XAPI itself is wrong about
+    /// must not make us list a pool without end.
+    looked_again: Option<Instant>,
+    look_again_after: Duration,
     messages: Messages,
 }
 
@@ -78,19 +93,32 @@ impl Watch {
     pub fn new(poll: Duration) -> Self {
         Self {
             poll,
+            quiet: poll,
             state: State::default(),
             tolerated: FxHashMap::default(),
             listed: false,
             patience: PATIENCE,
+            looked_again: None,
+            look_again_after: LOOK_AGAIN,
             messages: Messages::default(),
         }
     }
 
     /// On a new connection: what was known of the pool's history is not to be relied on.
     pub fn reconnected(&mut self) {
-        let Self { poll, patience, .. } = *self;
-        *self = Self {
+        let Self {
+            poll,
+            quiet,
             patience,
+            looked_again,
+            look_again_after,
+            ..
+        } = *self;
+        *self = Self {
+            quiet,
+            patience,
+            looked_again,
+            look_again_after,
             ..Self::new(poll)
         };
     }
@@ -102,19 +130,37 @@ impl Watch {
             State::Following {
                 token,
                 doubted: false,
-            } => (token.as_str(), self.poll, self.poll + GRACE),
+            } => (token.as_str(), self.quiet, self.quiet + GRACE),
             State::Following { token, doubted: true } => {
-                let wait = CONFIRMATION_POLL.min(self.poll);
+                let wait = CONFIRMATION_POLL.min(self.quiet);
                 (token.as_str(), wait, wait + GRACE)
             }
         };
         let full = token.is_empty();
         let classes: Vec<&str> = Class::ALL.iter().map(|class| class.name()).collect();
         let params = [json!(classes), json!(token), json!(wait.as_secs_f64())];
+        let asked = Instant::now();
         let answer = if full {
             listing(client, &params, limit).await
         } else {
-            events(client, &params, limit).await
+            match events(client, &params, limit).await {
+                // One broken connection does not break a link: the same is asked again, and if it was the silence that
+                // broke it, with less of it.
+                Err(CallError::Transport { reason, .. }) => {
+                    let waited = asked.elapsed();
+                    if waited >= SHORTEST_POLL {
+                        self.quiet = (waited / 2).clamp(SHORTEST_POLL.min(self.poll), self.poll);
+                    }
+                    tracing::debug!(reason, quiet = ?self.quiet, "asked again for events");
+                    let params = [
+                        params[0].clone(),
+                        params[1].clone(),
+                        json!(self.quiet.min(wait).as_secs_f64()),
+                    ];
+                    events(client, &params, limit).await
+                }
+                other => other,
+            }
         };
         let (events, tail) = match answer {
             Err(error) if error.is_fault("EVENT_FROM_TOKEN_PARSE_FAILURE") => {
@@ -135,6 +181,8 @@ impl Watch {
         self.listed = full;
         if full {
             self.messages.listed();
+            // As patient as it takes, with room; what once took long need not take long for ever.
+            self.patience = (asked.elapsed() * 3).clamp(PATIENCE, MOST_PATIENCE);
         }
         Ok(Batch {
             full,
@@ -148,19 +196,24 @@ impl Watch {
         self.messages.is_due(count, self.poll)
     }
 
-    /// Which of these messages are gone without a word, as a batch to be applied.
-    pub async fn compare_messages(
-        &mut self,
-        client: &Arc<Client>,
-        known: Vec<OpaqueRef>,
-    ) -> Result<Batch, CallError> {
-        let gone = self.messages.gone(client, known).await?;
+    /// The comparison has begun; it may go on beside the polls.
+    pub fn began_to_compare(&mut self) {
+        self.messages.began();
+    }
+
+    /// What the comparison has found, as a batch to be applied. One that failed is made again, later.
+    pub fn compared(&mut self, gone: Result<Vec<OpaqueRef>, CallError>) -> Batch {
+        self.messages.ended(gone.is_ok());
+        let gone = gone.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the messages could not be compared");
+            Vec::new()
+        });
         let deletions = gone.into_iter().map(|reference| Event {
             class: Class::Message,
             reference,
             operation: Operation::Delete,
         });
-        Ok(Batch::new(false, deletions.collect()))
+        Batch::new(false, deletions.collect())
     }
 
     /// Compares counts after a batch was applied; a confirmed doubt makes the next poll a full listing.
@@ -174,20 +227,44 @@ impl Watch {
             let difference = counted - cache.count(class) as i64;
             if self.listed {
                 self.tolerated.insert(class, difference);
+            } else if difference == 0 {
+                // What was wrong has gone by itself: a row that was counted and not shown.
+                self.tolerated.remove(&class);
             } else if difference != self.tolerated.get(&class).copied().unwrap_or(0) {
                 differing.push(class);
             }
+        }
+        if self.listed {
+            // A listing that left the counts as different as before was in vain: the next one has to wait longer.
+            let in_vain =
+                self.looked_again.is_some() && self.tolerated.values().any(|&difference| difference != 0);
+            self.look_again_after = if in_vain {
+                (self.look_again_after * 2).min(MOST_LOOK_AGAIN)
+            } else {
+                LOOK_AGAIN
+            };
         }
         if let State::Following { doubted, .. } = &mut self.state {
             if differing.is_empty() {
                 *doubted = false;
             } else if !std::mem::replace(doubted, true) {
                 tracing::debug!(?differing, "row counts differ, looking again");
-            } else {
+            } else if self.may_look_again() {
                 self.restart();
             }
         }
         differing
+    }
+
+    /// Whether a confirmed doubt leads to a listing now.
+    fn may_look_again(&mut self) -> bool {
+        let early = self
+            .looked_again
+            .is_some_and(|at| at.elapsed() < self.look_again_after);
+        if !early {
+            self.looked_again = Some(Instant::now());
+        }
+        !early
     }
 
     /// The next poll lists everything anew.
@@ -243,4 +320,62 @@ async fn events(
             .map_err(|error| CallError::Protocol(format!("the events could not be read: {error}")))?;
     }
     read()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(class: Class, count: i64) -> Counts {
+        Counts(FxHashMap::from_iter([(class, count)]))
+    }
+
+    /// Following, after a listing in which so many tasks were counted and none shown.
+    fn listed(counted_tasks: i64) -> Watch {
+        let mut watch = Watch::new(POLL);
+        watch.state = State::Following {
+            token: "1,1".to_owned(),
+            doubted: false,
+        };
+        watch.listed = true;
+        assert!(
+            watch
+                .check(&counted(Class::Task, counted_tasks), &Cache::default())
+                .is_empty()
+        );
+        watch.listed = false;
+        watch
+    }
+
+    #[test]
+    fn a_row_that_was_counted_and_not_shown_and_goes_is_no_doubt() {
+        let mut watch = listed(1);
+        let cache = Cache::default();
+        assert!(
+            watch.check(&counted(Class::Task, 1), &cache).is_empty(),
+            "as it was"
+        );
+        assert!(
+            watch.check(&counted(Class::Task, 0), &cache).is_empty(),
+            "right now"
+        );
+        assert_eq!(watch.check(&counted(Class::Task, 1), &cache), [Class::Task]);
+    }
+
+    #[test]
+    fn a_confirmed_doubt_leads_to_one_listing_and_not_at_once_to_the_next() {
+        let (mut watch, cache) = (listed(0), Cache::default());
+        let doubt = |watch: &mut Watch| {
+            for _ in 0..2 {
+                watch.check(&counted(Class::Vm, 1), &cache);
+            }
+            matches!(watch.state, State::Unknown)
+        };
+        assert!(doubt(&mut watch), "a doubt, and its confirmation");
+        watch.state = State::Following {
+            token: "2,2".to_owned(),
+            doubted: false,
+        };
+        assert!(!doubt(&mut watch), "too early");
+    }
 }

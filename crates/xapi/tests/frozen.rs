@@ -70,7 +70,10 @@ async fn a_listing_that_stops_arriving_is_given_up() {
         originator: "test".to_owned(),
     })
     .expect("a client");
-    client.login().await.expect("it lets us in");
+    client
+        .login(Duration::from_secs(10))
+        .await
+        .expect("it lets us in");
     let mut watch = Watch::new(Duration::from_secs(5));
     // It was two minutes.
     let polled = tokio::time::timeout(Duration::from_secs(30), watch.poll(&client)).await;

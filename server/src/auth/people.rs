@@ -6,7 +6,7 @@
 use super::{Accounts, SignInError, password};
 use crate::persist::{
     Change, StoreError,
-    records::{GroupRecord, UserRecord},
+    records::{GroupRecord, TokenRecord, UserRecord},
 };
 use app::rpc::methods::{Group, User};
 use serde_json::{Map, Value};
@@ -53,6 +53,8 @@ pub struct UserChange {
     pub permission: Option<String>,
     /// Merged key by key; null deletes a key.
     pub preferences: Map<String, Value>,
+    /// Id of a token that a new password does not end: the one of whoever changes it.
+    pub keeps: Option<String>,
 }
 
 fn invalid(member: &'static str, reason: impl Into<String>) -> PeopleError {
@@ -101,6 +103,13 @@ impl Accounts {
         let people = super::People::read(&self.store).await?;
         *self.people_mut() = people;
         Ok(())
+    }
+
+    /// Everybody, as they are kept.
+    pub fn records(&self) -> Vec<(String, Arc<UserRecord>)> {
+        let people = self.people();
+        let users = people.users.iter();
+        users.map(|(id, user)| (id.clone(), user.clone())).collect()
     }
 
     pub fn users(&self) -> Vec<User> {
@@ -164,13 +173,14 @@ impl Accounts {
         Ok(id)
     }
 
-    /// Changes somebody. `by` is the administrator who does it, or nobody for what people change of themselves.
+    /// Changes somebody. `by` is the administrator who does it, or nobody for what people change of themselves. With a new
+    /// password go the tokens of browsers, but for `change.keeps`: their ids are returned.
     pub async fn change_user(
         &self,
         id: &str,
         change: UserChange,
         by: Option<&str>,
-    ) -> Result<(), PeopleError> {
+    ) -> Result<Vec<String>, PeopleError> {
         let password_hash = match &change.password {
             Some(password) => Some(hash(password).await?),
             None => None,
@@ -212,8 +222,17 @@ impl Accounts {
                 format!("they can have {LARGEST_PREFERENCES} bytes together"),
             ));
         }
-        self.write_users(Vec::new(), [(id.to_owned(), user)]).await?;
-        Ok(())
+        if change.password.is_none() {
+            self.write_users(Vec::new(), [(id.to_owned(), user)]).await?;
+            return Ok(Vec::new());
+        }
+        // In one step: a password that is new while what the old one opened goes on would help nobody.
+        let _tokens = self.tokens.turn().await;
+        let ended = self.tokens.of_browsers(id, change.keeps.as_deref()).await?;
+        let removals = ended.iter().map(|id| Change::remove::<TokenRecord>(id));
+        self.write_users(removals.collect(), [(id.to_owned(), user)])
+            .await?;
+        Ok(ended)
     }
 
     /// The secret of somebody's one-time passwords, as it came; null ends them.
@@ -235,7 +254,8 @@ impl Accounts {
         old: &str,
         new: &str,
         address: &str,
-    ) -> Result<(), PeopleError> {
+        keeps: Option<String>,
+    ) -> Result<Vec<String>, PeopleError> {
         let user = self.known_user(id)?;
         if !user.auth_providers.is_empty() {
             return Err(PeopleError::Forbidden(
@@ -246,6 +266,7 @@ impl Accounts {
         attempt.succeeded();
         let change = UserChange {
             password: Some(new.to_owned()),
+            keeps,
             ..UserChange::default()
         };
         self.change_user(id, change, None).await

@@ -2,6 +2,7 @@
 
 use crate::persist::{Change, Store, StoreError, records::TokenRecord};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -182,18 +183,16 @@ impl Tokens {
 
     /// Removes tokens by secret or by listed id; only those of `user_id` when given. Returns the ids.
     pub async fn remove(&self, names: &[String], user_id: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let mut named: FxHashSet<String> = names.iter().map(|name| id_of(name)).collect();
+        named.extend(names.iter().cloned());
         let _turn = self.turn.lock().await;
-        let mut changes = Vec::new();
-        for name in names {
-            for id in [id_of(name), name.clone()] {
-                if let Some(token) = self.store.get::<TokenRecord>(&id).await?
-                    && user_id.is_none_or(|user| token.user_id == user)
-                {
-                    changes.push(Change::remove::<TokenRecord>(&id));
-                    break;
-                }
-            }
-        }
+        // Read once, however many names there are: everybody who signs in waits meanwhile.
+        let known = self.list(user_id).await?;
+        let changes: Vec<Change> = known
+            .iter()
+            .filter(|(id, _)| named.contains(id))
+            .map(|(id, _)| Change::remove::<TokenRecord>(id))
+            .collect();
         let removed: Vec<String> = changes.iter().map(|change| change.id.clone()).collect();
         if !removed.is_empty() {
             self.store.commit(changes).await?;
@@ -201,12 +200,21 @@ impl Tokens {
         Ok(removed)
     }
 
-    /// Removes what the browsers of a user hold, but for the token of this id. Returns the ids.
-    pub async fn end_browsers(&self, user_id: &str, but: Option<&str>) -> Result<Vec<String>, StoreError> {
-        let _turn = self.turn.lock().await;
+    /// Ids of what the browsers of a user hold, but for the token of this id. Whoever asks holds the turn.
+    pub(super) async fn of_browsers(
+        &self,
+        user_id: &str,
+        but: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
         let mut own = self.list(Some(user_id)).await?;
         own.retain(|(id, token)| token.of_browser && but != Some(id));
-        let removed: Vec<String> = own.into_iter().map(|(id, _)| id).collect();
+        Ok(own.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Removes what the browsers of a user hold. Returns the ids.
+    pub async fn end_browsers(&self, user_id: &str) -> Result<Vec<String>, StoreError> {
+        let _turn = self.turn.lock().await;
+        let removed = self.of_browsers(user_id, None).await?;
         if !removed.is_empty() {
             let changes = removed.iter().map(|id| Change::remove::<TokenRecord>(id));
             self.store.commit(changes.collect()).await?;

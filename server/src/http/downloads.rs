@@ -6,7 +6,7 @@ use super::{
     one_time::{OneTime, Owner},
     peer::Peer,
 };
-use crate::app::App;
+use crate::{access::Right, app::App, inventory::Object};
 use axum::{
     Extension,
     body::{Body, Bytes},
@@ -22,6 +22,8 @@ pub struct Download {
     pub content_type: &'static str,
     pub name: Option<String>,
     pub parts: Vec<Bytes>,
+    /// Lines behind that: of objects that are looked at again when they are fetched, since rights may have changed.
+    pub objects: Vec<Arc<Object>>,
     /// The audit log tells that it was fetched, under the name of this method.
     pub noted: Option<&'static str>,
 }
@@ -89,8 +91,14 @@ pub async fn take(
     if let Err(reason) = may {
         return (StatusCode::FORBIDDEN, format!("{reason}\n")).into_response();
     }
-    let length: usize = offer.parts.iter().map(Bytes::len).sum();
-    let parts = offer.parts.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let mut parts = offer.parts;
+    if let Some(caller) = owner.caller(&app) {
+        let seen = |object: &&Arc<Object>| app.access.rights(&caller, &object.id).has(Right::View);
+        let lines = offer.objects.iter().filter(seen);
+        parts.extend(lines.flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")]));
+    }
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    let parts = parts.into_iter().map(Ok::<_, std::convert::Infallible>);
     let headers = [
         (header::CONTENT_TYPE, offer.content_type.to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),

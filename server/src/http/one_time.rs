@@ -5,7 +5,10 @@ use crate::{
     audit::Subject,
     auth::tokens::now_ms,
     persist::records::{TokenRecord, UserRecord},
-    rpc::{error::Failure, registry::Call},
+    rpc::{
+        error::Failure,
+        registry::{Call, Caller},
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustc_hash::FxHashMap;
@@ -66,6 +69,15 @@ impl Owner {
                 Err("the store cannot be used now: nothing was done".to_owned())
             }
         }
+    }
+
+    /// As whom they fetch it, if they are still somebody.
+    pub fn caller(&self, app: &App) -> Option<Caller> {
+        let record = app.accounts.user(&self.user_id)?;
+        Some(Caller {
+            id: self.user_id.clone(),
+            record,
+        })
     }
 
     /// For the audit log; `address` is where the link was used.

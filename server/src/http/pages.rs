@@ -4,7 +4,7 @@ use super::{assets, cookies, peer::Peer};
 use crate::{
     app::App,
     auth::{
-        HalfSignedIn, SignInError,
+        HalfSignedIn, SignInError, SignedIn,
         tokens::{DEFAULT_VALIDITY_MS, NewToken, SESSION_VALIDITY_MS, TokenError},
     },
     persist::StoreError,
@@ -71,7 +71,7 @@ pub async fn sign_in_local(
         .await;
     let remember = form.remember_me.is_some();
     match result {
-        Ok(signed_in) => welcome(&app, peer, &headers, signed_in.user_id, remember).await,
+        Ok(signed_in) => welcome(&app, peer, &headers, signed_in, remember).await,
         Err(SignInError::OtpNeeded) => match app.accounts.half_signed_in(&form.username) {
             Some(half) => {
                 let ticket = app.waiting.sign_ins.issue(HalfWay {
@@ -175,7 +175,7 @@ pub async fn sign_in_otp(
         .await;
     match result {
         Ok(signed_in) => match sign_ins.take(&form.ticket) {
-            Some(waiting) => welcome(&app, peer, &headers, signed_in.user_id, waiting.remember).await,
+            Some(waiting) => welcome(&app, peer, &headers, signed_in, waiting.remember).await,
             None => late(),
         },
         Err(error) => {
@@ -196,7 +196,14 @@ pub async fn sign_in_otp(
 }
 
 /// Opens the session of this browser, and leads to where it wanted to go.
-async fn welcome(app: &App, peer: Peer, headers: &HeaderMap, user_id: String, remember: bool) -> Response {
+async fn welcome(
+    app: &App,
+    peer: Peer,
+    headers: &HeaderMap,
+    signed_in: SignedIn,
+    remember: bool,
+) -> Response {
+    let user_id = signed_in.user_id.clone();
     let validity_ms = if remember {
         DEFAULT_VALIDITY_MS
     } else {
@@ -237,6 +244,14 @@ async fn welcome(app: &App, peer: Peer, headers: &HeaderMap, user_id: String, re
             );
         }
     };
+    // Whoever changed the password meanwhile did not find this token, or finds it now.
+    if !app.accounts.still_opens(&signed_in).await.unwrap_or(false) {
+        if let Err(error) = app.accounts.tokens.remove(&[secret], None).await {
+            tracing::error!(%error, "a token could not be removed");
+        }
+        let text = "The password was changed meanwhile. Sign in with the new one.";
+        return sign_in_page(StatusCode::UNAUTHORIZED, Some(text), &name);
+    }
     let age = remember.then_some(validity_ms / 1000);
     let target = cookies::get(headers, cookies::RETURN_TO)
         .filter(|path| is_local(path))
@@ -314,7 +329,8 @@ pub async fn sign_out(
                     app.note_sign_out(token.user_id, peer.address.to_string()).await;
                 }
             }
-            Err(error) => tracing::error!(%error, "a token could not be removed"),
+            // Who is told to be signed out, is: the cookie stays until then.
+            Err(error) => return no_store(&error),
         }
     }
     let mut response = Redirect::to("/signin").into_response();

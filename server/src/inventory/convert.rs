@@ -177,6 +177,8 @@ fn id_of<'a>(reference: &OpaqueRef, record: &'a Record) -> Text<'a> {
 /// usage figures of the same records.
 pub fn essence_changed(old: &Record, new: &Record) -> bool {
     match (old, new) {
+        // Nothing that is published: where a pool's hosts are is to be remembered.
+        (Record::Host(old), Record::Host(new)) => old.address != new.address,
         (Record::Sr(old), Record::Sr(new)) => old.shared != new.shared || old.PBDs != new.PBDs,
         (Record::Pbd(old), Record::Pbd(new)) => old.host != new.host,
         (Record::Vbd(old), Record::Vbd(new)) => old.VDI != new.VDI || old.r#type != new.r#type,

@@ -13,7 +13,9 @@ use xapi::{Cache, Change, Class, OpaqueRef, Record, Slot, Uuid};
 #[derive(Debug, Default)]
 pub struct Update {
     pub put: Vec<(OpaqueRef, Converted)>,
-    pub removed: Vec<Arc<str>>,
+    /// With the reference behind which it was: something that was forgotten and introduced again has the same id
+    /// behind another one, which is to stay.
+    pub removed: Vec<(OpaqueRef, Arc<str>)>,
 }
 
 /// A slot and how it is needed, in one number.
@@ -150,7 +152,10 @@ impl Graph {
         let id = converted.as_ref().map(|converted| converted.id.clone());
         let node = self.node(slot);
         if node.published != id {
-            update.removed.extend(std::mem::replace(&mut node.published, id));
+            let gone = std::mem::replace(&mut node.published, id);
+            update
+                .removed
+                .extend(gone.map(|gone| (cache.reference(slot).clone(), gone)));
         }
         match converted {
             Some(converted) => update.put.push((cache.reference(slot).clone(), converted)),

@@ -236,7 +236,7 @@ impl Store {
         let aside = aside.filter(|(_, others)| others.iter().any(|other| other.source == source));
         ids.extend(aside.map(|(id, _)| id.clone()));
         for id in ids {
-            inner.remove(source, &id);
+            inner.remove(source, &id, None);
         }
         inner.forget_old_removals();
         let after = inner.revision;
@@ -256,8 +256,8 @@ impl Store {
         let more = update.put.len().saturating_sub(inner.objects.len());
         inner.objects.reserve(more, |object| hash(&object.id));
         inner.by_reference.reserve(more, |object| hash(&object.reference));
-        for id in update.removed {
-            inner.remove(source, &id);
+        for (reference, id) in update.removed {
+            inner.remove(source, &id, Some(&reference));
         }
         for (reference, converted) in update.put {
             inner.put(source, pool, reference, converted);
@@ -348,13 +348,18 @@ impl Inner {
         Some(object)
     }
 
-    fn remove(&mut self, source: Source, id: &Arc<str>) {
+    /// Removes what a source publishes under this id, if it is what is behind the reference.
+    fn remove(&mut self, source: Source, id: &Arc<str>, reference: Option<&OpaqueRef>) {
+        let is_meant = |object: &Object| {
+            object.source == source && reference.is_none_or(|reference| object.reference == *reference)
+        };
+        let published = self.get(id).is_some_and(|object| is_meant(object));
         let mut heir = None;
         if let Some(aside) = self.aside.get_mut(id) {
             let before = aside.len();
-            aside.retain(|other| other.source != source);
+            aside.retain(|other| !is_meant(other));
             let was_aside = aside.len() != before;
-            if !was_aside && !aside.is_empty() {
+            if published && !was_aside && !aside.is_empty() {
                 heir = Some(aside.remove(0));
             }
             if aside.is_empty() {
@@ -364,7 +369,7 @@ impl Inner {
                 return;
             }
         }
-        if self.get(id).is_none_or(|object| object.source != source) {
+        if !published {
             return;
         }
         self.take(id);
@@ -442,7 +447,7 @@ mod tests {
     fn remove(id: &str) -> Update {
         Update {
             put: Vec::new(),
-            removed: vec![id.into()],
+            removed: vec![(OpaqueRef::parse(&format!("OpaqueRef:{id}")), id.into())],
         }
     }
 
@@ -467,6 +472,18 @@ mod tests {
             delta.gone.is_empty() && delta.changed.len() == 1,
             "removed and added again is one enter"
         );
+    }
+
+    #[test]
+    fn what_was_introduced_again_stays_when_what_was_before_goes() {
+        let (store, pool) = (Store::default(), Arc::from("p"));
+        store.apply(1, &pool, put("a", "1"));
+        let mut again = put("a", "1");
+        again.put[0].0 = OpaqueRef::parse("OpaqueRef:again");
+        store.apply(1, &pool, again);
+        store.apply(1, &pool, remove("a"));
+        let there = store.get("a").expect("it stays");
+        assert_eq!(there.reference, OpaqueRef::parse("OpaqueRef:again"));
     }
 
     #[test]

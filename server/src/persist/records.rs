@@ -64,6 +64,9 @@ pub struct ServerRecord {
     pub sealed_http_proxy: Option<String>,
     /// `first-use` until a certificate was met, then its fingerprint.
     pub fingerprint: Option<String>,
+    /// uuid of the pool to which it led last, with these credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_id: Option<String>,
     pub pool_name_label: Option<String>,
     pub pool_name_description: Option<String>,
     /// Of its hosts, sorted.

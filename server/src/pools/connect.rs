@@ -6,7 +6,8 @@
 
 use super::{LinkError, Shared, fingerprint::FIRST_USE};
 use crate::persist::records::ServerRecord;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,65 +20,98 @@ use xapi::{Client, Endpoint, tls::Trust};
 const ORIGINATOR: &str = "xen-orchestra";
 /// A host that says nothing for so long may be dead: the next ones are asked as well.
 const HEDGE: Duration = Duration::from_secs(2);
+/// Hosts that named one that lets us wait are asked again after so long.
+const AGAIN: Duration = Duration::from_secs(3);
+/// For the question which pool it is.
+const ASKING: Duration = Duration::from_secs(15);
 
-/// A client that has logged in. `led` is the URL of the host that was the master last.
+/// What is expected to be found.
+pub(super) struct Expected<'a> {
+    /// URL of the host that was the master last.
+    pub(super) led: Option<&'a str>,
+    /// Objects of the pool are published: it is not given up for another one before its silence is too long.
+    pub(super) is_published: bool,
+    /// A login that takes longer is not waited for.
+    pub(super) patience: Duration,
+}
+
+/// A client that has logged in, and its pool: the one that is expected; or, when no host leads there any more, to the one to
+/// which the hosts lead now.
 pub(super) async fn connect(
     shared: &Arc<Shared>,
     id: &str,
-    led: Option<&str>,
-) -> Result<Arc<Client>, LinkError> {
+    expected: Expected<'_>,
+) -> Result<(Arc<Client>, Option<String>), LinkError> {
     let record = shared
         .links()
         .get(id)
         .map(|link| link.record.clone())
         .ok_or(LinkError::Stopped)?;
     let members = record.pool_members_fingerprints.clone().unwrap_or_default();
+    let pool_id = record.pool_id.clone();
     let search = Search {
         shared,
         registered: endpoint(shared, id, record).await?,
         members: &members,
+        patience: expected.patience,
         asked: Mutex::default(),
     };
     let registered = search.registered.url.clone();
-    let others = members
+    let led = expected.led.filter(|led| *led != registered).map(str::to_owned);
+    let others: Vec<String> = members
         .keys()
-        .filter_map(|address| Endpoint::on_host(&registered, address));
-    let led = led.filter(|led| *led != registered).map(str::to_owned);
-    let mut stages = [
-        led.into_iter().collect(),
-        vec![registered.clone()],
-        others.collect(),
-    ]
-    .into_iter()
-    .filter(|stage: &Vec<String>| !stage.is_empty());
-    let mut running = FuturesUnordered::new();
-    let mut failed = BTreeMap::new();
-    let hedge = tokio::time::sleep(Duration::ZERO);
-    tokio::pin!(hedge);
+        .filter_map(|address| Endpoint::on_host(&registered, address))
+        .filter(|url| *url != registered && Some(url) != led.as_ref())
+        .collect();
+    let mut stages = [led.into_iter().collect(), vec![registered.clone()], others]
+        .into_iter()
+        .filter(|stage: &Vec<String>| !stage.is_empty());
+    let ask = |url: String| -> BoxFuture<(String, LoggedIn)> {
+        let search = &search;
+        Box::pin(async move {
+            let result = search.log_in(&url).await;
+            (url, result)
+        })
+    };
+    let mut running: FuturesUnordered<BoxFuture<(String, LoggedIn)>> = FuturesUnordered::new();
+    let (mut failed, mut stranger, mut supporters) = (BTreeMap::new(), None, Vec::new());
+    let (hedge, again) = (tokio::time::sleep(Duration::ZERO), tokio::time::sleep(AGAIN));
+    tokio::pin!(hedge, again);
     let mut more = true;
     loop {
         tokio::select! {
             Some((url, result)) = running.next(), if !running.is_empty() => match result {
-                Ok(client) => return Ok(client),
+                Ok((client, found)) if pool_id.is_none() || found.is_none() || found == pool_id => {
+                    return Ok((client.take(), found));
+                }
+                Ok((client, found)) => {
+                    tracing::warn!(server = %id, %url, "this host belongs to another pool now");
+                    // The others that come log out.
+                    stranger.get_or_insert((url, client, found));
+                }
                 Err(Failed::With(error)) => {
                     tracing::debug!(server = %id, %url, %error, "no help from this host");
-                    // What the registered host says of ourselves counts, whatever others would say.
-                    if url == registered && !matches!(error, LinkError::Unreachable(_) | LinkError::Fault(_)) {
-                        return Err(error);
-                    }
+                    // What the registered host says of ourselves, others need not be asked; those that are may know better.
+                    more &= url != registered || !is_definite(&error);
                     failed.insert(url, error);
                 }
-                Err(Failed::AskedAlready) => {}
+                Err(Failed::AskedAlready) => supporters.push(url),
             },
             () = &mut hedge, if more => {
                 match stages.next() {
-                    Some(urls) => running.extend(urls.into_iter().map(|url| async {
-                        let result = search.log_in(&url).await;
-                        (url, result)
-                    })),
+                    Some(urls) => running.extend(urls.into_iter().map(ask)),
                     None => more = false,
                 }
                 hedge.as_mut().reset(Instant::now() + HEDGE);
+                continue;
+            }
+            // Somebody lets us wait: by now, those who named it may know of another master.
+            () = &mut again, if !running.is_empty() => {
+                for url in std::mem::take(&mut supporters) {
+                    search.asked().remove(&url);
+                    running.push(ask(url));
+                }
+                again.as_mut().reset(Instant::now() + AGAIN);
                 continue;
             }
             else => break,
@@ -86,8 +120,38 @@ pub(super) async fn connect(
             hedge.as_mut().reset(Instant::now());
         }
     }
-    let first = failed.remove(&registered).or_else(|| failed.into_values().next());
-    Err(first.unwrap_or_else(|| LinkError::Unreachable("no host of the pool answers".to_owned())))
+    if let Some((url, client, found)) = stranger {
+        // What is known of the pool is not given up because one of its hosts has left it while the others are away.
+        if !expected.is_published || failed.is_empty() {
+            return Ok((client.take(), found));
+        }
+        return Err(LinkError::Unreachable(format!(
+            "{url} belongs to another pool now, and no host of the pool before answers"
+        )));
+    }
+    let mut errors = failed.remove(&registered).into_iter().chain(failed.into_values());
+    let first = errors.next();
+    // People can do something about a certificate, not about a host that is down.
+    let telling = match &first {
+        Some(error) if is_definite(error) => None,
+        _ => errors.find(|error| matches!(error, LinkError::Untrusted { .. })),
+    };
+    let unanswered = || LinkError::Unreachable("no host of the pool answers".to_owned());
+    Err(telling.or(first).unwrap_or_else(unanswered))
+}
+
+/// Whether it is about us or the registration, and not about the host of the moment.
+fn is_definite(error: &LinkError) -> bool {
+    !matches!(error, LinkError::Unreachable(_) | LinkError::Fault(_))
+}
+
+/// The pool that a host belongs to; `None` where that is not clear before everything is listed.
+async fn pool_of(client: &Arc<Client>) -> Result<Option<String>, LinkError> {
+    let answer = client.call_unqueued("pool.get_all_records", &[], ASKING).await;
+    let answer = answer.map_err(LinkError::from_call)?;
+    let pools: BTreeMap<String, Value> = answer.parse().map_err(LinkError::from_call)?;
+    let first = pools.into_values().next();
+    Ok(first.and_then(|pool| pool["uuid"].as_str().map(str::to_owned)))
 }
 
 struct Search<'a> {
@@ -95,9 +159,13 @@ struct Search<'a> {
     registered: Endpoint,
     /// Hosts of the pool, with the fingerprints of their certificates as the pool itself told them.
     members: &'a BTreeMap<String, String>,
+    patience: Duration,
     /// Hosts that were asked, with how that ended.
     asked: Mutex<BTreeMap<String, Option<LinkError>>>,
 }
+
+/// A client and the pool to which it leads, as far as that is clear.
+type LoggedIn = Result<(Unwanted, Option<String>), Failed>;
 
 /// Why a host was of no help.
 enum Failed {
@@ -107,8 +175,8 @@ enum Failed {
 }
 
 impl Search<'_> {
-    /// Logs in to this host, or to the master that it names.
-    async fn log_in(&self, url: &str) -> Result<Arc<Client>, Failed> {
+    /// Logs in to this host, or to the master that it names; tells the pool, too.
+    async fn log_in(&self, url: &str) -> LoggedIn {
         let mut url = url.to_owned();
         // A supporter names its master; a second answer of that kind is a pool in trouble.
         for _ in 0..2 {
@@ -141,7 +209,7 @@ impl Search<'_> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, url: &str) -> Result<Arc<Client>, LinkError> {
+    async fn ask(&self, url: &str) -> Result<(Unwanted, Option<String>), LinkError> {
         let trust = self.trust(url).ok_or_else(|| LinkError::Untrusted {
             reason: format!(
                 "this is not the master, and the certificate of {url} is not known: register that host"
@@ -154,14 +222,15 @@ impl Search<'_> {
             ..self.registered.clone()
         };
         let client = Client::new(endpoint).map_err(LinkError::from_call)?;
-        let mut unwanted = Unwanted {
-            client: Some(client.clone()),
+        let unwanted = Unwanted {
+            client: client.clone(),
             tracker: self.shared.tracker.clone(),
+            is_wanted: false,
         };
-        match client.login().await.map_err(LinkError::from_call) {
+        match client.login(self.patience).await.map_err(LinkError::from_call) {
             Ok(()) => {
-                unwanted.client = None;
-                Ok(client)
+                let pool = pool_of(&client).await?;
+                Ok((unwanted, pool))
             }
             // People look at the host that they registered: they must be told that it is another one.
             Err(LinkError::Untrusted { reason, fingerprint }) if url != self.registered.url => {
@@ -189,16 +258,28 @@ impl Search<'_> {
     }
 }
 
-/// A client whose login nobody waits for any more: the session that it may have by then is ended.
+/// A client that nobody wants yet, or any more: the session that it has, or may have by then, is ended.
 struct Unwanted {
-    client: Option<Arc<Client>>,
+    client: Arc<Client>,
     tracker: TaskTracker,
+    is_wanted: bool,
+}
+
+impl Unwanted {
+    /// Somebody wants it.
+    fn take(mut self) -> Arc<Client> {
+        self.is_wanted = true;
+        self.client.clone()
+    }
 }
 
 impl Drop for Unwanted {
     fn drop(&mut self) {
         // Without a runtime the program ends, and the session with its host's patience.
-        if let (Some(client), Ok(runtime)) = (self.client.take(), Handle::try_current()) {
+        if !self.is_wanted
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let client = self.client.clone();
             self.tracker
                 .spawn_on(async move { client.logout().await }, &runtime);
         }

@@ -13,31 +13,44 @@ use super::{
     LinkError,
     backoff::Backoff,
     call::Pool,
-    connect::connect,
-    links::{Links, Shared},
+    connect::{Expected, connect},
+    links::{Link, Links, Shared},
     records::Records,
 };
 use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
 use app::model::light::LinkStatus;
-use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use xapi::{
-    Client,
-    client::CALL_TIMEOUT,
-    watch::{Batch, Watch},
+    CallError, Client, OpaqueRef,
+    watch::{Batch, Watch, gone_messages},
 };
 
 /// "Last heard" is told to watchers at most this often; the value itself is always current.
 const HEARD_EVERY_MS: i64 = 5_000;
 /// A pool that another link follows is asked for again that often, and at once when that link lets it go.
-const RELEASE: Duration = Duration::from_secs(30);
+const RELEASE: Duration = Duration::from_secs(10);
+/// A link that has been down for longer does not hold its pool against one that reaches it.
+const HOLDS_MS: i64 = 10_000;
+/// Credentials that worked before and are refused now are tried again so rarely that no account is locked: a host whose
+/// directory is away for a moment says the same.
+const REFUSED: &[Duration] = &[
+    Duration::from_secs(5),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
+/// How long a login is waited for, at first; twice as long after each attempt that was too short, a few times.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(15);
+
+/// References of messages that are gone.
+type Gone = Result<Vec<OpaqueRef>, CallError>;
+/// What a poll and a comparison have brought.
+type News = (Option<Result<Batch, CallError>>, Option<Gone>);
 
 struct Driver {
     shared: Arc<Shared>,
@@ -53,6 +66,12 @@ struct Driver {
     /// `None` while none of the pool's objects are published.
     heard: Option<Instant>,
     told_heard: i64,
+    /// Attempts in a row that ended because a login took too long.
+    slow_logins: u32,
+    /// Attempts in a row that ended with refused credentials.
+    refusals: usize,
+    /// Messages are compared with the pool's beside the polls.
+    comparing: Option<JoinHandle<Gone>>,
 }
 
 pub(super) async fn run(
@@ -73,6 +92,9 @@ pub(super) async fn run(
         outcome: Some(outcome),
         heard: None,
         told_heard: 0,
+        slow_logins: 0,
+        refusals: 0,
+        comparing: None,
         id,
     };
     let mut backoff = Backoff::new(driver.shared.pace.longest_wait);
@@ -90,9 +112,10 @@ pub(super) async fn run(
             LinkError::PoolAlreadyConnected { pool_id } => Some(pool_id.clone()),
             _ => None,
         };
-        let wait = match &held {
-            Some(_) => Some(RELEASE),
-            None => (!error.is_final()).then(|| backoff.next()),
+        let wait = match &error {
+            LinkError::PoolAlreadyConnected { .. } => Some(RELEASE),
+            LinkError::AuthenticationFailed { .. } if driver.has_worked() => Some(driver.next_refusal()),
+            error => (!error.is_final()).then(|| backoff.next()),
         };
         tracing::warn!(server = %driver.id, %error, retry_in_ms = wait.map(|wait| wait.as_millis() as u64), "no link to the pool");
         driver.shared.set_state(&driver.id, |state| {
@@ -112,6 +135,20 @@ pub(super) async fn run(
 }
 
 impl Driver {
+    /// The present credentials have opened this pool before.
+    fn has_worked(&self) -> bool {
+        let links = self.shared.links();
+        links
+            .get(&self.id)
+            .is_some_and(|link| link.record.pool_id.is_some())
+    }
+
+    fn next_refusal(&mut self) -> Duration {
+        let wait = REFUSED[self.refusals.min(REFUSED.len() - 1)];
+        self.refusals += 1;
+        wait
+    }
+
     /// Waits for the next attempt; not longer than another link holds the pool that this one leads to.
     async fn wait(&mut self, wait: Duration, held: Option<&str>) {
         let (cancel, shared, id) = (self.cancel.clone(), self.shared.clone(), self.id.clone());
@@ -177,14 +214,34 @@ impl Driver {
         });
         let (cancel, shared, id) = (self.cancel.clone(), self.shared.clone(), self.id.clone());
         let led = self.led.clone();
+        let expected = Expected {
+            led: led.as_deref(),
+            is_published: self.heard.is_some(),
+            patience: LOGIN_PATIENCE * (1 << self.slow_logins.min(2)),
+        };
+        let begun = Instant::now();
         let connected = tokio::select! {
             () = cancel.cancelled() => return LinkError::Stopped,
-            connected = self.meanwhile_withdraw(connect(&shared, &id, led.as_deref())) => connected,
+            connected = self.meanwhile_withdraw(connect(&shared, &id, expected)) => connected,
         };
-        let client = match connected {
-            Ok(client) => client,
-            Err(error) => return error,
+        let (client, found) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                if begun.elapsed() >= LOGIN_PATIENCE {
+                    self.slow_logins += 1;
+                }
+                return error;
+            }
         };
+        (self.slow_logins, self.refusals) = (0, 0);
+        // A listing is expensive, for the pool too: not for one that is followed through another link.
+        if let Some(pool_id) = found
+            && is_taken(&shared.links(), &id, &pool_id)
+        {
+            self.withdraw();
+            client.logout().await;
+            return LinkError::PoolAlreadyConnected { pool_id };
+        }
         self.led = Some(client.endpoint().url.clone());
         if let Some(outcome) = self.outcome.take() {
             drop(outcome.send(Ok(())));
@@ -208,31 +265,51 @@ impl Driver {
         watch: &mut Watch,
         backoff: &mut Backoff,
     ) -> Result<Infallible, LinkError> {
-        // A listing is expensive, for the pool too: not for one that is followed through another link.
-        if let Some(pool_id) = pool_of(client).await?
-            && is_taken(&self.shared.links(), &self.id, &pool_id)
-        {
-            self.withdraw();
-            return Err(LinkError::PoolAlreadyConnected { pool_id });
+        if let Some(comparing) = self.comparing.take() {
+            comparing.abort();
         }
         watch.reconnected();
         let mut listing = true;
         loop {
-            let batch = if std::mem::take(&mut listing) {
-                self.meanwhile_withdraw(watch.poll(client)).await
+            let (polled, gone) = if std::mem::take(&mut listing) {
+                (Some(self.meanwhile_withdraw(watch.poll(client)).await), None)
             } else {
-                // What comes after a withdrawal must be everything, not what changed.
-                tokio::select! {
-                    polled = watch.poll(client) => polled,
-                    () = self.silence() => return Err(LinkError::Unreachable("the pool says nothing".to_owned())),
-                }
+                self.next(client, watch).await?
             };
-            let batch = batch.map_err(LinkError::from_call)?;
-            self.take(batch, client, watch, backoff).await?;
-            if watch.compares_messages(self.records.messages_count()) {
-                let gone = watch.compare_messages(client, self.records.messages()).await;
-                let gone = gone.map_err(LinkError::from_call)?;
-                self.take(gone, client, watch, backoff).await?;
+            for batch in [gone.map(|gone| Ok(watch.compared(gone))), polled]
+                .into_iter()
+                .flatten()
+            {
+                let batch = batch.map_err(LinkError::from_call)?;
+                self.take(batch, client, watch, backoff).await?;
+            }
+            if self.comparing.is_none() && watch.compares_messages(self.records.messages_count()) {
+                watch.began_to_compare();
+                let comparison = gone_messages(client.clone(), self.records.messages());
+                self.comparing = Some(self.shared.tracker.spawn(comparison));
+            }
+        }
+    }
+
+    /// Waits for the poll, or for a comparison that has found something: that one is not worth waiting any longer.
+    async fn next(&mut self, client: &Arc<Client>, watch: &mut Watch) -> Result<News, LinkError> {
+        // What comes after a withdrawal must be everything, not what changed.
+        let (silence, poll) = (self.silence(), watch.poll(client));
+        tokio::pin!(silence, poll);
+        let mut compared = None;
+        loop {
+            tokio::select! {
+                polled = &mut poll => return Ok((Some(polled), compared)),
+                gone = finished(&mut self.comparing) => {
+                    self.comparing = None;
+                    let found = gone.as_ref().is_ok_and(|gone| !gone.is_empty());
+                    compared = Some(gone);
+                    if found {
+                        // The poll is made again, with the same token.
+                        return Ok((None, compared));
+                    }
+                }
+                () = &mut silence => return Err(LinkError::Unreachable("the pool says nothing".to_owned())),
             }
         }
     }
@@ -280,7 +357,7 @@ impl Driver {
         self.shared.inventory.apply(self.source, pool_id, applied.update);
         self.records.announce();
         if applied.pool_changed {
-            self.note_pool(pool_id).await;
+            self.note_pool(pool_id);
         }
         self.note_heard(pool_id);
         Ok(())
@@ -294,9 +371,18 @@ impl Driver {
                 pool_id: pool_id.to_string(),
             });
         }
+        // One that is down does not hold it any more: what it has published is ours from here on.
+        for (other, link) in links.iter_mut() {
+            if *other != self.id && link.pool.is_some() && link.state.pool_id.as_ref() == Some(pool_id) {
+                tracing::warn!(server = %self.id, %other, pool = %pool_id, "takes the pool over from a link that is down");
+                link.pool = None;
+                self.shared.inventory.withdraw(link.source);
+            }
+        }
         // Removed meanwhile: nobody would ever end this driver again.
         let link = links.get_mut(&self.id).ok_or(LinkError::Stopped)?;
         link.state.pool_id = Some(pool_id.clone());
+        link.state.last_event = Some(now_ms());
         self.pool.set_read_only(link.record.read_only);
         self.pool.set_client(Some(client.clone()));
         link.pool = Some(self.pool.clone());
@@ -330,43 +416,53 @@ impl Driver {
 
     /// Keeps with the registration the pool's name, to be shown while the pool is away, and its hosts, of
     /// which another may be master by then.
-    async fn note_pool(&self, pool_id: &Arc<str>) {
+    fn note_pool(&self, pool_id: &Arc<str>) {
         let (label, description, master) = self.records.pool_name();
         let members = self.records.members();
         self.shared.set_state(&self.id, |state| state.master = master);
-        let kept = self
-            .shared
-            .amend(&self.id, move |record| {
-                record.pool_name_label = label;
-                record.pool_name_description = description;
-                record.pool_members_addresses = Some(members.keys().cloned().collect());
-                record.pool_members_fingerprints = Some(members);
-            })
-            .await;
-        if let Err(error) = kept {
-            tracing::error!(server = %self.id, pool = %pool_id, %error, "the name of the pool could not be kept");
-        }
+        let (shared, id, pool_id) = (self.shared.clone(), self.id.clone(), pool_id.to_string());
+        // Beside the pool's events: a store that hangs does not hold them up.
+        self.shared.tracker.spawn(async move {
+            let noted = pool_id.clone();
+            let kept = shared
+                .amend(&id, move |record| {
+                    record.pool_id = Some(noted);
+                    record.pool_name_label = label;
+                    record.pool_name_description = description;
+                    record.pool_members_addresses = Some(members.keys().cloned().collect());
+                    record.pool_members_fingerprints = Some(members);
+                })
+                .await;
+            if let Err(error) = kept {
+                tracing::error!(server = %id, pool = %pool_id, %error, "the name of the pool could not be kept");
+            }
+        });
     }
 }
 
-/// Whether another link than `id` follows this pool. One that only remembers it, because it was cut off or refused,
-/// holds it no more.
-fn is_taken(links: &Links, id: &str, pool_id: &str) -> bool {
-    links.iter().any(|(other, link)| {
-        other != id && link.state.pool_id.as_deref() == Some(pool_id) && link.pool.is_some()
-    })
+/// What the comparison of messages has found, when there is one.
+async fn finished(comparing: &mut Option<JoinHandle<Gone>>) -> Gone {
+    match comparing {
+        Some(comparing) => comparing
+            .await
+            .unwrap_or_else(|error| Err(CallError::Protocol(error.to_string()))),
+        None => std::future::pending().await,
+    }
 }
 
-/// The pool that a host belongs to; `None` where that is not clear before everything is listed.
-async fn pool_of(client: &Arc<Client>) -> Result<Option<String>, LinkError> {
-    let answer = client
-        .call_unqueued("pool.get_all_records", &[], CALL_TIMEOUT)
-        .await;
-    let answer = answer.map_err(LinkError::from_call)?;
-    let pools: BTreeMap<String, Value> = answer.parse().map_err(LinkError::from_call)?;
-    let uuid = pools
-        .into_values()
-        .next()
-        .map(|pool| pool["uuid"].as_str().map(str::to_owned));
-    Ok(uuid.flatten())
+/// Whether another link than `id` follows this pool. One that only remembers it, because it is down or was refused,
+/// holds it no more after a while.
+fn is_taken(links: &Links, id: &str, pool_id: &str) -> bool {
+    links
+        .iter()
+        .any(|(other, link)| other != id && holds(link, pool_id))
+}
+
+fn holds(link: &Link, pool_id: &str) -> bool {
+    let heard = link
+        .state
+        .last_event
+        .is_some_and(|heard| now_ms() - heard < HOLDS_MS);
+    let is_there = link.state.status == LinkStatus::Connected || heard;
+    link.state.pool_id.as_deref() == Some(pool_id) && link.pool.is_some() && is_there
 }

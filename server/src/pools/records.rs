@@ -45,9 +45,10 @@ impl Records {
         let Inner { cache, graph } = &mut *inner;
         let changes = cache.apply(batch, essence_changed);
         let update = graph.update(cache, &changes);
-        // A host that came or went; what else happens to hosts is too frequent to look each time.
+        // Hosts that came, went or moved, and how they are told; what else happens to hosts is too frequent to look
+        // each time.
         let concerns_pool = |change: &Change| match change.class {
-            Class::Pool => true,
+            Class::Pool | Class::Certificate => true,
             Class::Host => change.identity,
             _ => false,
         };

@@ -416,7 +416,8 @@ impl Work<'_> {
                 pool_members_addresses: addresses,
                 // Of certificates today's product knows nothing.
                 fingerprint: there.fingerprint.filter(|_| there.host == host),
-                pool_members_fingerprints: there.pool_members_fingerprints,
+                pool_id: there.pool_id.filter(|_| there.host == host),
+                pool_members_fingerprints: there.pool_members_fingerprints.filter(|_| there.host == host),
                 host: host.clone(),
             };
             hosts.insert(host, id.clone());

@@ -171,3 +171,52 @@ async fn a_user_without_rights_sees_nothing() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn a_listing_that_is_fetched_later_holds_what_may_be_seen_then() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let mut client = server.plain_user().await;
+    let user = client.ok("session.getUser", json!({})).await["id"].clone();
+    let entry = json!({ "subject": user, "object": pool.read(uuid_of_pool), "action": "viewer" });
+    admin.ok("acl.add", entry.clone()).await;
+    let mut offers = Vec::new();
+    for _ in 0..2 {
+        let offer = client.ok("xo.getAllObjects", json!({ "ndjson": true })).await;
+        offers.push(offer["$getFrom"].as_str().expect("a path").to_owned());
+    }
+    let seen = server.get(&offers[0], "").await.2;
+    assert!(seen.lines().filter(|line| line.starts_with('{')).count() > 100);
+    admin.ok("acl.remove", entry).await;
+    let (status, _, left) = server.get(&offers[1], "").await;
+    assert_eq!(
+        (status, left.lines().filter(|line| line.starts_with('{')).count()),
+        (200, 0)
+    );
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_that_takes_too_long_is_given_up_and_holds_nobody_up() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let costly = format!("|({})", "/(.{0,40}){45}!/ ".repeat(3));
+    let mut slow = server.admin().await;
+    for _ in 0..10 {
+        slow.request("xo.getAllObjects", json!({ "filter": costly }))
+            .await;
+    }
+    // Others sign in and ask meanwhile.
+    let mut other = server.plain_user().await;
+    other
+        .ok("xo.getAllObjects", json!({ "filter": { "type": "VM" } }))
+        .await;
+    let first = slow.answer().await;
+    assert_eq!(first["error"]["message"], "the filter takes too long", "{first}");
+    drop(slow);
+    server.stop().await;
+    pool.stop().await;
+}

@@ -24,6 +24,7 @@ mod servers;
 mod session;
 mod silence;
 mod stage;
+mod strays;
 #[path = "../support/mod.rs"]
 mod support;
 mod tasks;

@@ -341,3 +341,37 @@ async fn who_was_here_before_a_restart_is_not_locked_out_by_guesses_from_elsewhe
     server.admin().await;
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_old_password_opens_nothing_once_it_was_changed() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let ann = user(&mut admin, "ann").await;
+    for round in 0..10 {
+        let old = format!("password {round}");
+        admin.ok("user.set", json!({ "id": ann, "password": old })).await;
+        let mut client = server.connect().await;
+        let credentials = json!({ "email": "ann", "password": old });
+        let form = format!("username=ann&password={}", old.replace(' ', "+"));
+        let new = json!({ "id": ann, "password": "the next one" });
+        let (_, (_, headers, _), changed) = tokio::join!(
+            client.call_if_there("session.signIn", credentials),
+            server.post_form("/signin/local", "", &form),
+            admin.call("user.set", new),
+        );
+        changed.expect("changed");
+        let still = client.call_if_there("session.getUser", json!({})).await;
+        assert!(still.is_none_or(|answer| answer.get("error").is_some()));
+        let cookie = headers.iter().find_map(|(name, value)| {
+            let value = value.strip_prefix("token=").filter(|_| name == "set-cookie")?;
+            value
+                .split(';')
+                .next()
+                .map(|token| format!("Cookie: token={token}\r\n"))
+        });
+        if let Some(cookie) = cookie {
+            assert_ne!(server.get("/account", &cookie).await.0, 200);
+        }
+    }
+    server.stop().await;
+}

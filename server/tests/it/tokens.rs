@@ -91,3 +91,29 @@ async fn tokens_are_deleted_by_list_and_by_pattern() {
     assert!(opens(&server, &last).await);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn many_names_of_tokens_hold_nobody_up() {
+    let server = TestServer::start().await;
+    let mut client = server.plain_user().await;
+    let token = client.ok("token.create", json!({})).await;
+    let names = |count: usize| {
+        (0..count)
+            .map(|name| json!(name.to_string()))
+            .collect::<Vec<Value>>()
+    };
+    let (code, ..) = client
+        .fails("token.deleteOwn", json!({ "tokens": names(5_000) }))
+        .await;
+    assert_eq!(code, 10);
+    let mut some = names(1_000);
+    some.push(token.clone());
+    client.ok("token.deleteOwn", json!({ "tokens": some })).await;
+    let (code, ..) = server
+        .connect()
+        .await
+        .fails("session.signIn", json!({ "token": token }))
+        .await;
+    assert_eq!(code, 3);
+    server.stop().await;
+}

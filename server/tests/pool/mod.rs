@@ -21,7 +21,7 @@ pub type Bytes<'a> = (&'a [u8], Option<&'a [u8]>, Option<&'a str>);
 pub struct Pool {
     cache: Cache,
     graph: Graph,
-    published: BTreeMap<String, Converted>,
+    published: BTreeMap<String, (OpaqueRef, Converted)>,
 }
 
 pub fn class(name: &str) -> Class {
@@ -50,14 +50,22 @@ impl Pool {
     pub fn apply(&mut self, full: bool, events: Vec<Event>) {
         let changes = self.cache.apply(Batch::new(full, events), essence_changed);
         let update = self.graph.update(&mut self.cache, &changes);
-        for id in update.removed {
-            self.published.remove(&*id);
+        for (reference, id) in update.removed {
+            if self
+                .published
+                .get(&*id)
+                .is_some_and(|(behind, _)| *behind == reference)
+            {
+                self.published.remove(&*id);
+            }
         }
-        for (_, converted) in update.put {
-            self.published.insert(converted.id.to_string(), converted);
+        for (reference, converted) in update.put {
+            self.published
+                .insert(converted.id.to_string(), (reference, converted));
         }
         let mut ids: Vec<Arc<str>> = self.graph.published();
         ids.sort();
+        ids.dedup();
         assert!(
             ids.iter()
                 .map(|id| &**id)
@@ -70,7 +78,7 @@ impl Pool {
     pub fn published(&self) -> BTreeMap<String, Value> {
         self.published
             .iter()
-            .map(|(id, converted)| {
+            .map(|(id, (_, converted))| {
                 let json = serde_json::from_slice(&converted.json).expect("an object is JSON");
                 (id.clone(), json)
             })
@@ -79,7 +87,7 @@ impl Pool {
 
     /// The rows that lists show, by id.
     pub fn rows(&self) -> BTreeMap<String, Value> {
-        let rows = self.published.iter().filter_map(|(id, converted)| {
+        let rows = self.published.iter().filter_map(|(id, (_, converted))| {
             let row = serde_json::from_slice(converted.light.as_deref()?).expect("a row is JSON");
             Some((id.clone(), row))
         });
@@ -90,7 +98,7 @@ impl Pool {
     pub fn bytes(&self) -> BTreeMap<&str, Bytes<'_>> {
         self.published
             .iter()
-            .map(|(id, converted)| {
+            .map(|(id, (_, converted))| {
                 let light = converted.light.as_deref();
                 (id.as_str(), (&*converted.json, light, converted.about.as_deref()))
             })

@@ -86,6 +86,7 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
         content_type: "application/x-ndjson",
         name: Some("audit.ndjson".to_owned()),
         parts: lines,
+        objects: Vec::new(),
         noted: None,
     };
     let path = call.app.downloads.offer(Owner::of(&call)?, download);

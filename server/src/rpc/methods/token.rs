@@ -116,6 +116,9 @@ fn read_duration(text: &str) -> Option<f64> {
     number.parse::<f64>().ok().map(|number| number * factor)
 }
 
+/// Tokens that are named in one call: a user has fewer.
+const MOST_NAMES: usize = 2_000;
+
 async fn delete(call: Call) -> Result<Outcome, Failure> {
     remove(&call, None).await
 }
@@ -143,6 +146,9 @@ async fn remove(call: &Call, user: Option<&str>) -> Result<Outcome, Failure> {
                 .filter(|(id, token)| pattern::matches(wanted, &public(id, token)))
                 .map(|(id, _)| id),
         );
+    }
+    if names.len() > MOST_NAMES {
+        return Err(invalid_param("/tokens", &format!("at most {MOST_NAMES} at a time")).into());
     }
     let removed = tokens.remove(&names, user).await?;
     call.app.connections.end_sessions(&removed);

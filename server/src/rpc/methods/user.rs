@@ -122,6 +122,7 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
             Some(Value::Object(preferences)) => preferences.clone(),
             _ => Default::default(),
         },
+        keeps: own_token(&call),
     };
     let own = id == caller.id;
     let only_preferences = change.email.is_none() && change.password.is_none() && change.permission.is_none();
@@ -135,9 +136,9 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
     let by = caller.is_admin().then_some(caller.id.as_str());
     let has_new_password = change.password.is_some();
     let before = call.app.accounts.user(id).map(|user| user.permission.clone());
-    call.app.accounts.change_user(id, change, by).await?;
+    let ended = call.app.accounts.change_user(id, change, by).await?;
     if has_new_password {
-        end_sessions(&call, id).await?;
+        end_sessions(&call, id, &ended);
     }
     if before != call.app.accounts.user(id).map(|user| user.permission.clone()) {
         // What the user was shown was another inventory: clients come back and ask for theirs.
@@ -149,23 +150,23 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
 async fn change_password(call: Call) -> Result<Outcome, Failure> {
     let caller = call.caller()?;
     let (old, new) = (text(&call, "oldPassword"), text(&call, "newPassword"));
-    let changed = call
-        .app
-        .accounts
-        .change_password(&caller.id, old, new, &call.connection.address);
-    changed.await?;
-    end_sessions(&call, &caller.id).await?;
+    let changed =
+        call.app
+            .accounts
+            .change_password(&caller.id, old, new, &call.connection.address, own_token(&call));
+    end_sessions(&call, &caller.id, &changed.await?);
     Outcome::done()
+}
+
+fn own_token(call: &Call) -> Option<String> {
+    call.connection.signed_in().and_then(|user| user.token)
 }
 
 /// After a new password: whoever was in with the old one, but the caller, has to know it. Tokens that were made for
 /// programs go on.
-async fn end_sessions(call: &Call, id: &str) -> Result<(), Failure> {
-    let own = call.connection.signed_in().and_then(|user| user.token);
-    let ended = call.app.accounts.tokens.end_browsers(id, own.as_deref()).await?;
-    call.app.connections.end_sessions(&ended);
+fn end_sessions(call: &Call, id: &str, tokens: &[String]) {
+    call.app.connections.end_sessions(tokens);
     call.app.connections.end_of_password(id, call.connection.id);
-    Ok(())
 }
 
 async fn remove_auth_provider(call: Call) -> Result<Outcome, Failure> {

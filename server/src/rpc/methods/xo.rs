@@ -11,6 +11,7 @@ use crate::{
     rpc::{
         error::{Failure, invalid_param, shortened},
         feed::quoted,
+        filter_turns,
         registry::{Call, Method, Outcome, Permission},
         schema::{any_of, array, boolean, number, string},
     },
@@ -19,10 +20,15 @@ use crate::{
 use app::{
     model::ObjectType,
     query::{ast::Query, pattern, text},
+    rpc::{ErrorCode, RpcError},
 };
 use bytes::Bytes;
-use serde_json::{Value, json};
-use std::{io::Write, sync::Arc};
+use serde_json::{Map, Value, json};
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub fn methods() -> Vec<Method> {
     vec![
@@ -111,6 +117,7 @@ async fn export_config(call: Call) -> Result<Outcome, Failure> {
         content_type: kind,
         name: Some(name),
         parts: vec![bytes.into()],
+        objects: Vec::new(),
         noted: Some("xo.exportConfig"),
     };
     let path = call.app.downloads.offer(Owner::of(&call)?, download);
@@ -165,6 +172,9 @@ fn summary(lines: &[Line]) -> Value {
     json!({ "counts": counts, "first": names })
 }
 
+/// A filter that takes longer is given up.
+const FILTERING: Duration = Duration::from_secs(5);
+
 /// A filter is held against every object: its length times sixty thousand.
 const LONGEST_TEXT: usize = 4_096;
 /// Values in a pattern, those within others counted.
@@ -215,6 +225,24 @@ impl Filter {
         })
     }
 
+    fn is_all(wanted: Option<&Value>) -> bool {
+        match wanted {
+            None | Some(Value::Null) => true,
+            Some(Value::String(source)) => source.trim().is_empty(),
+            Some(Value::Object(members)) => members.is_empty(),
+            Some(_) => false,
+        }
+    }
+
+    /// Whether it looks into the JSON of objects.
+    fn is_costly(wanted: Option<&Value>) -> bool {
+        let by_type = |members: &Map<String, Value>| members.len() == 1 && members["type"].is_string();
+        !Self::is_all(wanted)
+            && !wanted
+                .and_then(Value::as_object)
+                .is_some_and(|members| members.contains_key("type") && by_type(members))
+    }
+
     fn matches(&self, object: &Object) -> bool {
         let json = || serde_json::from_slice::<Value>(&object.json).unwrap_or_default();
         match self {
@@ -234,7 +262,7 @@ impl Filter {
 }
 
 async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
-    let filter = Filter::read(call.params.get("filter"))?;
+    let wanted = call.params.get("filter").cloned();
     let limit = match call.params.get("limit").and_then(Value::as_f64) {
         Some(limit) => limit.max(0.0) as usize,
         None => usize::MAX,
@@ -242,7 +270,7 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
     let user = call.caller()?.clone();
     let app = call.app.clone();
     let ndjson = call.flag("ndjson");
-    let all = app.access.sees_everything(&user) && matches!(filter, Filter::All);
+    let all = app.access.sees_everything(&user) && Filter::is_all(wanted.as_ref());
     if all && limit == usize::MAX && !ndjson {
         let whole = tokio::task::spawn_blocking(move || app.whole_inventory());
         return Ok(Outcome::Json(vec![
@@ -251,26 +279,40 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
                 .map_err(|error| Failure::internal(error.to_string()))?,
         ]));
     }
-    // Filtering may look into every object's JSON: off the threads that answer others.
-    let selected = tokio::task::spawn_blocking(move || -> Vec<Arc<Object>> {
-        let visible = app.access.visible(&user).into_iter();
-        visible
-            .filter(|object| filter.matches(object))
-            .take(limit)
-            .collect()
+    // One that looks into every object's JSON takes a turn; and all of it is off the threads that answer others.
+    let turn = if Filter::is_costly(wanted.as_ref()) {
+        Some(filter_turns::of(&user.id).await?)
+    } else {
+        None
+    };
+    let closing = call.connection.closing.clone();
+    let selected = tokio::task::spawn_blocking(move || -> Result<Vec<Arc<Object>>, Failure> {
+        let _turn = turn;
+        let until = Instant::now() + FILTERING;
+        let filter = Filter::read(wanted.as_ref())?;
+        let mut selected = Vec::new();
+        for object in app.access.visible(&user) {
+            if selected.len() >= limit || closing.is_cancelled() {
+                break;
+            }
+            if Instant::now() > until {
+                return Err(RpcError::new(ErrorCode::OPERATION_FAILED, "the filter takes too long").into());
+            }
+            if filter.matches(&object) {
+                selected.push(object);
+            }
+        }
+        Ok(selected)
     });
     let selected = selected
         .await
-        .map_err(|error| Failure::internal(error.to_string()))?;
+        .map_err(|error| Failure::internal(error.to_string()))??;
     if ndjson {
-        let lines = selected
-            .iter()
-            .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")])
-            .collect();
         let download = Download {
             content_type: "application/json",
             name: None,
-            parts: lines,
+            parts: Vec::new(),
+            objects: selected,
             noted: None,
         };
         let path = call.app.downloads.offer(Owner::of(&call)?, download);
