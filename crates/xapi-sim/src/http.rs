@@ -163,7 +163,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
     loop {
         let (pool, host) = own.route(at);
         let met = pool.met(host);
-        let (mut response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer, Some(&met)).await {
+        let read = read(&mut stream, &mut buffer, Some(&met)).await;
+        let asked = met.asked();
+        let (mut response, keep_alive, is_rpc) = match read {
             Ok(Some(request)) => {
                 let failing = met.takes(|faults| &faults.failing);
                 let streams = streams::takes(&request);
@@ -182,7 +184,10 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
             Ok(None) => return,
             Err(response) => (response, false, false),
         };
-        met.delay().await;
+        if !met.delay(asked).await {
+            pool.run_afterwards();
+            return keep_silent(&mut stream).await;
+        }
         if is_rpc && met.takes(|faults| &faults.malformed) {
             response.body.truncate(response.body.len() / 2);
             response.body.extend_from_slice(b"\xff<}\xfe");
@@ -204,6 +209,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
             return;
         }
     }
+}
+
+/// The answer is lost: nothing more is said, whatever comes, until the client closes.
+pub async fn keep_silent<S: AsyncRead + Unpin>(stream: &mut S) {
+    let _ = tokio::io::copy(stream, &mut tokio::io::sink()).await;
 }
 
 async fn write<S: AsyncWrite + Unpin>(

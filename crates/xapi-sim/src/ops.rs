@@ -3,7 +3,7 @@
 
 pub mod alerts;
 pub mod certificates;
-mod clone;
+pub mod clone;
 mod devices;
 pub mod directory;
 mod guests;

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::fault::Fault;
 use crate::faults::Met;
-use crate::http::{Request, Response};
+use crate::http::{self, Request, Response};
 use crate::pool::Shared;
 use crate::rpc::{rbac, sessions, tasks};
 use crate::value::Value;
@@ -135,7 +135,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Some(&(_, path, name, role, permission)) = handler(request) else {
         return;
     };
-    met.delay().await;
+    if !met.delay(met.asked()).await {
+        return http::keep_silent(stream).await;
+    }
     let given = request.cookie_or_parameter("task_id").map(str::to_owned);
     let given = given.filter(|task| pool.db().exists("task", task));
     let refuse = async |stream: &mut S, status: u16, fault: Fault| {

@@ -54,6 +54,8 @@ mod streams;
 mod tls;
 #[path = "it/troubles.rs"]
 mod troubles;
+#[path = "it/vanish.rs"]
+mod vanish;
 #[path = "it/world.rs"]
 mod world;
 #[path = "it/xml.rs"]
