@@ -23,7 +23,7 @@ use self::members::{Machine, Member, Members};
 use crate::churn::{self, ChurnKind};
 use crate::db::Db;
 use crate::faults::{Faults, HostFaults, Met};
-use crate::http::tls::Identity;
+use crate::http::{Limits, tls::Identity};
 use crate::model::model;
 use crate::rpc::legacy_events::Registrations;
 use crate::rpc::rbac::{self, User};
@@ -66,6 +66,8 @@ pub struct PoolConfig {
     pub time_scale: f64,
     /// How long `event.from` gathers changes before it answers.
     pub batch_ms: u64,
+    /// What each host gives at most to those who connect.
+    pub limits: Limits,
 }
 
 impl Default for PoolConfig {
@@ -88,6 +90,7 @@ impl Default for PoolConfig {
             fresh: false,
             time_scale: 1.0,
             batch_ms: 50,
+            limits: Limits::default(),
         }
     }
 }

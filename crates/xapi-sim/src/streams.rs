@@ -62,6 +62,11 @@ const HANDLERS: [(&str, &str, &str, &str, &str); 8] = [
     ("GET", "/console", "", "vm-operator", "http/get_console"),
 ];
 
+/// The path of the handler that a request is for.
+pub fn route(request: &Request) -> Option<&'static str> {
+    handler(request).map(|(_, path, ..)| *path)
+}
+
 /// Whether a request is for a handler here; its body is not read then.
 pub fn takes(request: &Request) -> bool {
     handler(request).is_some()
@@ -76,9 +81,9 @@ type Handler = (
 );
 
 fn handler(request: &Request) -> Option<&'static Handler> {
-    HANDLERS
-        .iter()
-        .find(|(method, path, ..)| request.method == *method && request.path == *path)
+    let mine = HANDLERS.iter().filter(|(method, ..)| request.method == *method);
+    let mine = mine.filter(|(_, path, ..)| request.path.starts_with(path));
+    mine.max_by_key(|(_, path, ..)| path.len())
 }
 
 /// One exchange: bytes of the body that are there already, the connection, and what the handlers ask for.

@@ -12,6 +12,8 @@ mod consoles;
 mod dice;
 #[path = "it/directory.rs"]
 mod directory;
+#[path = "it/edges.rs"]
+mod edges;
 #[path = "it/events.rs"]
 mod events;
 #[path = "it/faults.rs"]

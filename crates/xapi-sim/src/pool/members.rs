@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -329,7 +330,12 @@ impl Shared {
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, at: usize) {
+    let free = Arc::new(Semaphore::new(shared.config.limits.connections));
     loop {
+        // As the real server: a connection that is one too many stays with the kernel until another one ends.
+        let Ok(place) = free.clone().acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -363,6 +369,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, at: usize) {
                 }
             };
             let _ = cut.run_until_cancelled(serve).await;
+            drop(place);
         });
     }
 }
