@@ -1,5 +1,7 @@
 //! The simulator over real sockets, as a client sees it.
 
+#[path = "it/allowed.rs"]
+mod allowed;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/churn.rs"]

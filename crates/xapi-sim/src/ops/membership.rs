@@ -147,6 +147,8 @@ pub fn remove_host(db: &mut Db, host: &str) {
                 super::storage::forget_disk(db, &vdi);
             }
             db.destroy("SR", &sr);
+        } else {
+            lifecycle::refresh_storage(db, &sr);
         }
     }
     for pif in of_host(db, "PIF", "host") {
@@ -219,6 +221,7 @@ fn join(call: &Call, address: &str, user: &str, password: &str, forced: bool) ->
                     ("currently_attached", Value::Bool(true)),
                 ];
                 db.create("PBD", fields);
+                lifecycle::refresh_storage(db, &sr);
             }
         }
         for class in ["VM", "VBD", "VIF", "VDI", "SR", "host"] {
