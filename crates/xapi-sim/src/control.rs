@@ -50,7 +50,7 @@ impl Control {
 
 /// One request per connection.
 async fn serve(mut stream: TcpStream, pools: Arc<Vec<SimPool>>) {
-    let response = match http::read(&mut stream, &mut Vec::new(), None).await {
+    let response = match http::read(&mut stream, &mut Vec::new(), None, None).await {
         Ok(Some(request)) => answer(&request, &pools).await,
         Ok(None) => return,
         Err(response) => response,

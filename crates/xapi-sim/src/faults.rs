@@ -22,8 +22,29 @@ pub struct Faults {
     pub truncated: Countdown,
     pub malformed: Countdown,
     pub mislabelled: Countdown,
+    /// Of a whole pool only: event answers that lack an object which goes while they are made.
+    pub vanishing: Countdown,
     slave_of: Mutex<Option<String>>,
-    frozen: watch::Sender<bool>,
+    frozen: watch::Sender<Frozen>,
+}
+
+/// Whether answers come.
+#[derive(Clone, Copy, Default)]
+struct Frozen {
+    hole: Hole,
+    /// How often answers were swallowed so far: who asked before the last time and is not answered yet never is.
+    swallowed: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Hole {
+    /// They come.
+    #[default]
+    None,
+    /// They wait.
+    Holds,
+    /// They are lost.
+    Swallows,
 }
 
 /// How long answers are held back, in milliseconds.
@@ -92,6 +113,13 @@ impl HostFaults {
     }
 }
 
+/// How many times answers were swallowed before a request.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    pool: u64,
+    host: u64,
+}
+
 /// What a request meets: the pool's faults and its host's, as they are at each moment.
 pub struct Met<'a> {
     pool: &'a Faults,
@@ -110,11 +138,28 @@ impl<'a> Met<'a> {
         countdown(self.pool).take() || own.is_some_and(|faults| countdown(&faults).take())
     }
 
-    pub async fn delay(&self) {
-        self.pool.delay().await;
-        if let Some(host) = self.hosts.known(self.host) {
-            host.delay().await;
+    /// When a request was read, for [`Met::delay`] of its answer.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            pool: self.pool.asked(),
+            host: self.hosts.known(self.host).map_or(0, |host| host.asked()),
         }
+    }
+
+    /// Holds an answer back. False when it is lost.
+    #[must_use]
+    pub async fn delay(&self, asked: Asked) -> bool {
+        let comes = self.pool.delay(asked.pool).await;
+        match self.hosts.known(self.host) {
+            Some(host) => host.delay(asked.host).await && comes,
+            None => comes,
+        }
+    }
+
+    /// Nothing is heard of that machine.
+    pub fn is_frozen(&self) -> bool {
+        let own = self.hosts.known(self.host);
+        self.pool.is_frozen() || own.is_some_and(|host| host.is_frozen())
     }
 
     pub fn portion(&self, bytes: usize) -> usize {
@@ -142,8 +187,9 @@ impl Faults {
             truncated: Countdown::default(),
             malformed: Countdown::default(),
             mislabelled: Countdown::default(),
+            vanishing: Countdown::default(),
             slave_of: Mutex::new(None),
-            frozen: watch::Sender::new(false),
+            frozen: watch::Sender::default(),
         }
     }
 
@@ -166,8 +212,32 @@ impl Faults {
         *self.slave_of.lock().unwrap_or_else(PoisonError::into_inner) = master;
     }
 
+    /// Answers wait until this ends.
     pub fn freeze(&self, frozen: bool) {
-        self.frozen.send_replace(frozen);
+        self.frozen.send_modify(|now| {
+            now.hole = match frozen {
+                true => Hole::Holds,
+                false => Hole::None,
+            }
+        });
+    }
+
+    /// The answers to what is asked, and to what was asked before, are lost; their connections stay open.
+    pub fn swallow(&self) {
+        self.frozen.send_modify(|now| {
+            now.swallowed += u64::from(now.hole != Hole::Swallows);
+            now.hole = Hole::Swallows;
+        });
+    }
+
+    /// Nothing is heard of who is behind this.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.borrow().hole != Hole::None
+    }
+
+    fn asked(&self) -> u64 {
+        let now = *self.frozen.borrow();
+        now.swallowed - u64::from(now.hole == Hole::Swallows)
     }
 
     /// The master's address while this pool plays a supporter.
@@ -184,14 +254,21 @@ impl Faults {
         self.set_latency(Duration::ZERO);
         self.set_jitter(Duration::ZERO);
         self.set_speed(0);
-        for countdown in [&self.failing, &self.truncated, &self.malformed, &self.mislabelled] {
+        for countdown in [
+            &self.failing,
+            &self.truncated,
+            &self.malformed,
+            &self.mislabelled,
+            &self.vanishing,
+        ] {
             countdown.set(0);
         }
         self.set_slave_of(None);
     }
 
-    /// The time that an answer is held back; for ever while the pool is frozen. When the fault ends, what waits goes.
-    pub(crate) async fn delay(&self) {
+    /// The time that an answer is held back; for ever while the pool is frozen. When the fault ends, what waits goes,
+    /// but for what was swallowed: then this is false.
+    pub(crate) async fn delay(&self, asked: u64) -> bool {
         let mut hold = self.hold.subscribe();
         let Hold { latency, jitter } = *hold.borrow_and_update();
         if latency + jitter > 0 {
@@ -206,7 +283,8 @@ impl Faults {
         }
         let mut frozen = self.frozen.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = frozen.wait_for(|frozen| !frozen).await;
+        let waited = frozen.wait_for(|frozen| frozen.hole != Hole::Holds).await;
+        waited.is_ok_and(|frozen| frozen.swallowed == asked)
     }
 
     /// How many bytes may pass at once, of so many; the time for them is spent in [`Faults::pace`].
@@ -242,6 +320,7 @@ impl Faults {
             ("truncate", &self.truncated),
             ("malformed", &self.malformed),
             ("content-type", &self.mislabelled),
+            ("vanish", &self.vanishing),
         ] {
             match countdown.left() {
                 0 => {}
@@ -249,8 +328,10 @@ impl Faults {
                 left => active.push((name, left.to_string())),
             }
         }
-        if *self.frozen.borrow() {
-            active.push(("black-hole", "on".to_owned()));
+        match self.frozen.borrow().hole {
+            Hole::None => {}
+            Hole::Holds => active.push(("black-hole", "on".to_owned())),
+            Hole::Swallows => active.push(("black-hole", "swallow".to_owned())),
         }
         active.extend(self.slave_of().map(|master| ("slave-of", master)));
         active

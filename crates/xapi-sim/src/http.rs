@@ -5,8 +5,10 @@ pub mod tls;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
 
 use crate::fault::Fault;
 use crate::faults::Met;
@@ -20,6 +22,37 @@ use crate::wire::{Wire, json, xml};
 const MAX_HEADER: usize = 1024;
 /// XAPI's `http_limit_max_rpc_size`.
 const MAX_BODY: usize = 300 * 1024;
+/// What is not streamed and not XML-RPC, by method and beginning of the path.
+const ROUTES: [(&str, &str); 7] = [
+    ("POST", "/jsonrpc"),
+    ("GET", "/rrd_updates"),
+    ("GET", "/host_rrd"),
+    ("GET", "/host_rrds"),
+    ("GET", "/vm_rrd"),
+    ("GET", "/vm_rrds"),
+    ("GET", "/sr_rrd"),
+];
+
+/// How much of itself a host lends to those who connect.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections to one host at a time. More are accepted when others end; until then nothing is read from them.
+    pub connections: usize,
+    /// The first request of a connection has so much time between two readings of its header, ...
+    pub header_pause: Duration,
+    /// ... and so much for all of it. Who needs more gets HTTP 408 and the end of the connection.
+    pub header_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 800,
+            header_pause: Duration::from_secs(10),
+            header_time: Duration::from_secs(60),
+        }
+    }
+}
 
 pub struct Request {
     pub method: String,
@@ -160,10 +193,18 @@ fn reason(status: u16) -> &'static str {
 /// Serves one connection to a host (0 is the first) until either side closes it.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<Shared>, at: usize) {
     let mut buffer = Vec::new();
+    let mut first = Some(own.config.limits.clone());
     loop {
         let (pool, host) = own.route(at);
         let met = pool.met(host);
-        let (mut response, keep_alive, is_rpc) = match read(&mut stream, &mut buffer, Some(&met)).await {
+        let mut read = read(&mut stream, &mut buffer, Some(&met), first.take().as_ref()).await;
+        if let Ok(Some(request)) = &mut read
+            && let Some(path) = route(request)
+        {
+            request.path = path.to_owned();
+        }
+        let asked = met.asked();
+        let (mut response, keep_alive, is_rpc) = match read {
             Ok(Some(request)) => {
                 let failing = met.takes(|faults| &faults.failing);
                 let streams = streams::takes(&request);
@@ -182,7 +223,10 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
             Ok(None) => return,
             Err(response) => (response, false, false),
         };
-        met.delay().await;
+        if !met.delay(asked).await {
+            pool.run_afterwards();
+            return keep_silent(&mut stream).await;
+        }
         if is_rpc && met.takes(|faults| &faults.malformed) {
             response.body.truncate(response.body.len() / 2);
             response.body.extend_from_slice(b"\xff<}\xfe");
@@ -204,6 +248,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, own: &Arc<S
             return;
         }
     }
+}
+
+/// The answer is lost: nothing more is said, whatever comes, until the client closes.
+pub async fn keep_silent<S: AsyncRead + Unpin>(stream: &mut S) {
+    let _ = tokio::io::copy(stream, &mut tokio::io::sink()).await;
 }
 
 async fn write<S: AsyncWrite + Unpin>(
@@ -229,12 +278,21 @@ async fn write<S: AsyncWrite + Unpin>(
     stream.flush().await
 }
 
+/// The longest path with a handler that a request's path begins with.
+fn route(request: &Request) -> Option<&'static str> {
+    let mine = ROUTES.iter().filter(|(method, _)| request.method == *method);
+    let mine = mine.map(|(_, path)| *path).chain(streams::route(request));
+    mine.filter(|path| request.path.starts_with(path))
+        .max_by_key(|path| path.len())
+}
+
 async fn answer(request: &Request, pool: &Arc<Shared>, host: usize) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/jsonrpc") if pool.config.json_rpc => json_rpc(request, pool, host).await,
         // Every unknown POST path ends at the XML-RPC handler.
         ("POST", _) => xml_rpc(request, pool, host).await,
-        ("OPTIONS", "/" | "/json" | "/jsonrpc") => preflight(request),
+        // Every path begins with `/`.
+        ("OPTIONS", _) => preflight(request),
         ("GET", "/rrd_updates") => crate::rrd::updates(request, pool, host),
         ("GET", "/host_rrd" | "/host_rrds" | "/vm_rrd" | "/vm_rrds" | "/sr_rrd") => {
             crate::rrd::dump(request, pool, host)
@@ -251,7 +309,11 @@ async fn json_rpc(request: &Request, pool: &Arc<Shared>, host: usize) -> Respons
         Ok(call) => call,
         Err(text) => return Response::error(500, &text),
     };
-    let body = match run(pool, host, Wire::Json, call.method, call.params).await {
+    let result = match call.invalid {
+        Some(text) => Err(Fault::new("INVALID_VALUE", [text])),
+        None => run(pool, host, Wire::Json, call.method, call.params).await,
+    };
+    let body = match result {
         Ok(reply) => json::success(call.version, &call.id, &reply.render(Wire::Json)),
         Err(fault) => json::failure(call.version, &call.id, &fault),
     };
@@ -263,7 +325,11 @@ async fn xml_rpc(request: &Request, pool: &Arc<Shared>, host: usize) -> Response
         Ok(call) => call,
         Err(text) => return Response::error(500, &text),
     };
-    let body = match run(pool, host, Wire::Xml, call.method, call.params).await {
+    let result = match call.invalid {
+        Some(text) => Err(Fault::new("INVALID_VALUE", [text])),
+        None => run(pool, host, Wire::Xml, call.method, call.params).await,
+    };
+    let body = match result {
         Ok(reply @ Reply::Bare(_)) => xml::bare(&reply.render(Wire::Xml)),
         Ok(reply) => xml::success(&reply.render(Wire::Xml)),
         Err(fault) => xml::failure(&fault),
@@ -336,12 +402,15 @@ fn preflight(request: &Request) -> Response {
     response
 }
 
-/// The next request; `None` when the client closed; `Err` is the answer to what cannot be read.
+/// The next request; `None` when the client closed; `Err` is the answer to what cannot be read. With `limits` its
+/// header has only so much time.
 pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
     met: Option<&Met<'_>>,
+    limits: Option<&Limits>,
 ) -> Result<Option<Request>, Response> {
+    let begun = Instant::now();
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at;
@@ -349,9 +418,18 @@ pub async fn read<S: AsyncRead + AsyncWrite + Unpin>(
         if buffer.len() > MAX_HEADER {
             return Err(Response::error(431, "header too large"));
         }
-        match stream.read_buf(buffer).await {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
+        let reading = stream.read_buf(buffer);
+        let read = match limits {
+            None => Ok(reading.await),
+            Some(limits) => {
+                let deadline = (Instant::now() + limits.header_pause).min(begun + limits.header_time);
+                timeout_at(deadline, reading).await
+            }
+        };
+        match read {
+            Err(_) => return Err(Response::error(408, "the header took too long")),
+            Ok(Ok(0) | Err(_)) => return Ok(None),
+            Ok(Ok(_)) => {}
         }
     };
     if end > MAX_HEADER {

@@ -47,6 +47,7 @@ pub use churn::ChurnKind;
 pub use db::{Db, Ref};
 pub use fault::Fault;
 pub use faults::{ALL, Countdown, Faults};
+pub use http::Limits;
 pub use ops::unimplemented_messages;
 pub use pool::members::Member;
 pub use pool::{PoolConfig, SimPool, Stats};

@@ -3,7 +3,7 @@
 
 pub mod alerts;
 pub mod certificates;
-mod clone;
+pub mod clone;
 mod devices;
 pub mod directory;
 mod guests;
@@ -203,6 +203,21 @@ fn is_implemented(class: &Class, message: &Message) -> bool {
         || introduced::does(&full)
         || odds::does(&full)
         || records::is_plain(class, message)
+}
+
+/// Setters that are operations in truth: a VM becomes a template only as `make_into_template` allows.
+pub fn before_write(
+    db: &Db,
+    class: &Class,
+    reference: &str,
+    field: usize,
+    value: &Value,
+) -> Result<(), Fault> {
+    let makes_template = class.name == "VM" && class.fields[field].name == "is_a_template" && value.bool();
+    match makes_template && !db.get("VM", reference, "is_a_template").bool() {
+        true => lifecycle::check(db, reference, "make_into_template"),
+        false => Ok(()),
+    }
 }
 
 /// What depends on a field that was written from outside.

@@ -7,6 +7,7 @@ pub mod neighbours;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use self::members::{Machine, Member, Members};
 use crate::churn::{self, ChurnKind};
 use crate::db::Db;
 use crate::faults::{Faults, HostFaults, Met};
-use crate::http::tls::Identity;
+use crate::http::{Limits, tls::Identity};
 use crate::model::model;
 use crate::rpc::legacy_events::Registrations;
 use crate::rpc::rbac::{self, User};
@@ -65,6 +66,8 @@ pub struct PoolConfig {
     pub time_scale: f64,
     /// How long `event.from` gathers changes before it answers.
     pub batch_ms: u64,
+    /// What each host gives at most to those who connect.
+    pub limits: Limits,
 }
 
 impl Default for PoolConfig {
@@ -87,6 +90,7 @@ impl Default for PoolConfig {
             fresh: false,
             time_scale: 1.0,
             batch_ms: 50,
+            limits: Limits::default(),
         }
     }
 }
@@ -112,6 +116,8 @@ pub struct Shared {
     /// Sessions of `slave_local_login`: for emergencies, known to no database.
     local_sessions: Mutex<BTreeSet<String>>,
     libraries: Libraries,
+    /// The pools that hosts of this one became which were ejected.
+    ejected: Mutex<Vec<SimPool>>,
 }
 
 /// What a pool was asked so far.
@@ -146,6 +152,7 @@ impl Shared {
             joined: RwLock::default(),
             local_sessions: Mutex::default(),
             libraries,
+            ejected: Mutex::default(),
             config,
         }
     }
@@ -250,6 +257,35 @@ impl Shared {
         match &*joined {
             Some((pool, number)) => (pool.clone(), *number),
             None => (self.clone(), at),
+        }
+    }
+
+    /// A host that was ejected begins again at its address, with an empty database of its own.
+    pub async fn start_anew(&self, at: usize) {
+        let address = {
+            let mut members = self.members.lock();
+            members.get_mut(at).and_then(|machine| machine.address.take())
+        };
+        let Some(listen) = address else { return };
+        let config = PoolConfig {
+            seed: self.config.seed.wrapping_mul(1000).wrapping_add(at as u64),
+            listen,
+            fresh: true,
+            tasks: 0,
+            churn_per_second: 0.0,
+            users: Vec::new(),
+            ..self.config.clone()
+        };
+        // Boxed, for a pool can eject what was ejected from another.
+        let starting: Pin<Box<dyn Future<Output = anyhow::Result<SimPool>> + Send>> =
+            Box::pin(SimPool::start(config));
+        match starting.await {
+            Ok(pool) => self
+                .ejected
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(pool),
+            Err(error) => tracing::warn!(%listen, %error, "an ejected host does not start"),
         }
     }
 
@@ -388,8 +424,17 @@ impl SimPool {
         self.shared.churn.send_replace(changes_per_second);
     }
 
+    /// The pools that ejected hosts of this one are now, each alone at the address where it was. They end with it.
+    pub fn ejected(&self) -> Vec<SimPool> {
+        let ejected = self.shared.ejected.lock();
+        ejected.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Stops listening, cuts all connections, ends all work.
     pub async fn stop(&self) {
+        for pool in self.ejected() {
+            Box::pin(pool.stop()).await;
+        }
         // Closing an already closed listener cannot fail.
         let _ = self.set_listening(false).await;
         self.shared.shutdown.cancel();

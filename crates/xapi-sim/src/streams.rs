@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::fault::Fault;
 use crate::faults::Met;
-use crate::http::{Request, Response};
+use crate::http::{self, Request, Response};
 use crate::pool::Shared;
 use crate::rpc::{rbac, sessions, tasks};
 use crate::value::Value;
@@ -62,6 +62,11 @@ const HANDLERS: [(&str, &str, &str, &str, &str); 8] = [
     ("GET", "/console", "", "vm-operator", "http/get_console"),
 ];
 
+/// The path of the handler that a request is for.
+pub fn route(request: &Request) -> Option<&'static str> {
+    handler(request).map(|(_, path, ..)| *path)
+}
+
 /// Whether a request is for a handler here; its body is not read then.
 pub fn takes(request: &Request) -> bool {
     handler(request).is_some()
@@ -76,9 +81,9 @@ type Handler = (
 );
 
 fn handler(request: &Request) -> Option<&'static Handler> {
-    HANDLERS
-        .iter()
-        .find(|(method, path, ..)| request.method == *method && request.path == *path)
+    let mine = HANDLERS.iter().filter(|(method, ..)| request.method == *method);
+    let mine = mine.filter(|(_, path, ..)| request.path.starts_with(path));
+    mine.max_by_key(|(_, path, ..)| path.len())
 }
 
 /// One exchange: bytes of the body that are there already, the connection, and what the handlers ask for.
@@ -135,7 +140,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Some(&(_, path, name, role, permission)) = handler(request) else {
         return;
     };
-    met.delay().await;
+    if !met.delay(met.asked()).await {
+        return http::keep_silent(stream).await;
+    }
     let given = request.cookie_or_parameter("task_id").map(str::to_owned);
     let given = given.filter(|task| pool.db().exists("task", task));
     let refuse = async |stream: &mut S, status: u16, fault: Fault| {

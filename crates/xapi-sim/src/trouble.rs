@@ -32,8 +32,9 @@ pub const TROUBLES: &[Trouble] = &[
     ),
     trouble(
         "black-hole",
-        "on|off",
-        "Connections are accepted and requests are read, but answers never come; `off` lets the waiting ones through.",
+        "on|swallow|off",
+        "Connections are accepted and requests are read, but answers never come. `off` lets the waiting ones through after \
+         `on`; after `swallow` they are lost, and their connections stay open and silent.",
     ),
     trouble(
         "latency",
@@ -84,6 +85,12 @@ pub const TROUBLES: &[Trouble] = &[
         "drop-deletions",
         "COUNT",
         "The next deletions make no event, as if the history had been pruned; valid_ref_counts tell.",
+    ),
+    trouble(
+        "vanish",
+        "COUNT",
+        "The next event answers lack an object (a task, if there is one) that is deleted while they are made: it is in \
+         valid_ref_counts, its deletion is the next event.",
     ),
     trouble(
         "slave-of",
@@ -188,6 +195,7 @@ impl SimPool {
                 None => self.cut_connections(),
             },
             "refuse" => self.set_listening(!switch()?).await?,
+            "black-hole" if argument == "swallow" => faults.swallow(),
             "black-hole" => faults.freeze(switch()?),
             "latency" => faults.set_latency(milliseconds()?),
             "jitter" => faults.set_jitter(milliseconds()?),
@@ -199,6 +207,7 @@ impl SimPool {
             "expire-sessions" => self.expire_sessions(),
             "restart-toolstack" => self.restart_toolstack(),
             "drop-deletions" => self.drop_deletions(count()?),
+            "vanish" => self.vanish(count()?),
             "slave-of" => self.set_slave_of(Some(argument.to_owned()).filter(|address| address != "off")),
             "change-master" => self.change_master(count()?)?,
             "kill-master" => drop(self.kill_master().await?),

@@ -18,6 +18,8 @@ pub enum Value {
     Map(Vec<(Box<str>, Value)>),
     /// The only Int32 of the API (`valid_ref_counts`): written `<i4>` in XML.
     Int32(i32),
+    /// `<nil/>` or JSON's null, as a client may send it; nothing in the database is it.
+    Nil,
 }
 
 impl Value {
@@ -83,6 +85,19 @@ impl Value {
         self.entry(key).map_or("", Value::str)
     }
 
+    /// The first text in it, keys too, that a condition holds for.
+    pub fn find_text(&self, wanted: &impl Fn(&str) -> bool) -> Option<&str> {
+        match self {
+            Value::Str(text) => Some(&**text).filter(|text| wanted(text)),
+            Value::Set(items) => items.iter().find_map(|item| item.find_text(wanted)),
+            Value::Map(entries) => entries.iter().find_map(|(key, value)| {
+                let key = Some(&**key).filter(|key| wanted(key));
+                key.or_else(|| value.find_text(wanted))
+            }),
+            _ => None,
+        }
+    }
+
     pub fn strings(&self) -> Vec<String> {
         self.set().iter().map(|item| item.str().to_owned()).collect()
     }
@@ -120,6 +135,7 @@ impl Value {
     pub fn marshalled(&self) -> String {
         match self {
             Value::Str(text) => text.to_string(),
+            Value::Nil => String::new(),
             Value::Int(number) => number.to_string(),
             Value::Int32(number) => number.to_string(),
             Value::Float(number) => number.to_string(),

@@ -17,6 +17,13 @@ pub enum Wire {
     Xml = 1,
 }
 
+/// The first text where bytes that are not UTF-8 were replaced.
+fn replaced(params: &[Value]) -> Option<String> {
+    let is_replaced = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+    let mut found = params.iter().filter_map(|param| param.find_text(&is_replaced));
+    found.next().map(str::to_owned)
+}
+
 impl Wire {
     /// A record in the notation: what `get_record` answers. Internal fields never leave.
     pub fn record(self, class: &Class, fields: &[Value]) -> String {

@@ -1,5 +1,7 @@
 //! The simulator over real sockets, as a client sees it.
 
+#[path = "it/allowed.rs"]
+mod allowed;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/churn.rs"]
@@ -12,6 +14,8 @@ mod consoles;
 mod dice;
 #[path = "it/directory.rs"]
 mod directory;
+#[path = "it/edges.rs"]
+mod edges;
 #[path = "it/events.rs"]
 mod events;
 #[path = "it/faults.rs"]
@@ -54,6 +58,8 @@ mod streams;
 mod tls;
 #[path = "it/troubles.rs"]
 mod troubles;
+#[path = "it/vanish.rs"]
+mod vanish;
 #[path = "it/world.rs"]
 mod world;
 #[path = "it/xml.rs"]

@@ -8,7 +8,9 @@ mod tests;
 use crate::db::Db;
 use crate::fault::Fault;
 
-pub use allowed::{attached, can_hotplug, computed, refresh, settle};
+pub use allowed::{
+    attached, attached_for_writing, can_hotplug, computed, keeps_heartbeat, refresh, refresh_storage, settle,
+};
 
 /// Power states in which an operation is accepted, in the order in which errors name them.
 fn states(operation: &str) -> &'static [&'static str] {

@@ -103,25 +103,29 @@ async fn eject(call: &Call, host: &str) -> Outcome {
         may_leave(&db, host)?;
     }
     call.work(5.0).await?;
-    leave(call, host).await;
+    let at = call.pool.index_of(host);
+    let was_own = leave(call, host).await;
+    if let (Some(at), false) = (at, was_own) {
+        call.pool.start_anew(at).await;
+    }
     void()
 }
 
-/// The host's records go. A machine that had joined is its own pool again; another one is gone for good.
-async fn leave(call: &Call, host: &str) {
+/// The host's records go. True when its machine had joined: then it is its own pool again.
+async fn leave(call: &Call, host: &str) -> bool {
     let at = call.pool.index_of(host);
     call.write(|db| remove_host(db, host));
-    let Some(at) = at else { return };
+    let Some(at) = at else { return false };
     call.pool.close(at).await;
     let origin = {
         let mut members = call.pool.members.lock();
         members[at].up = false;
         std::mem::take(&mut members[at].origin).upgrade()
     };
-    if let Some(origin) = origin {
-        origin.join(None);
-        origin.restart();
-    }
+    let Some(origin) = origin else { return false };
+    origin.join(None);
+    origin.restart();
+    true
 }
 
 /// A host with everything that is only its own: control domain, local storage, interfaces, devices.
@@ -143,6 +147,8 @@ pub fn remove_host(db: &mut Db, host: &str) {
                 super::storage::forget_disk(db, &vdi);
             }
             db.destroy("SR", &sr);
+        } else {
+            lifecycle::refresh_storage(db, &sr);
         }
     }
     for pif in of_host(db, "PIF", "host") {
@@ -215,6 +221,7 @@ fn join(call: &Call, address: &str, user: &str, password: &str, forced: bool) ->
                     ("currently_attached", Value::Bool(true)),
                 ];
                 db.create("PBD", fields);
+                lifecycle::refresh_storage(db, &sr);
             }
         }
         for class in ["VM", "VBD", "VIF", "VDI", "SR", "host"] {

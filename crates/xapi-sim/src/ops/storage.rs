@@ -182,11 +182,8 @@ fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Ma
     let sr = db.text("VDI", vdi, "SR");
     need_pbd(db, &sr)?;
     let live = matches!(operation, "snapshot" | "clone" | "resize_online");
-    let read_only = || {
-        let mut vbds = db.get("VDI", vdi, "VBDs").set().iter();
-        vbds.all(|vbd| db.get("VBD", vbd.str(), "mode").str() == "RO")
-    };
-    if !live && lifecycle::attached(db, vdi) && !(operation == "copy" && read_only()) {
+    let may_copy = operation == "copy" && !lifecycle::attached_for_writing(db, vdi);
+    if !live && lifecycle::attached(db, vdi) && !may_copy {
         return Err(Fault::new("VDI_IN_USE", [vdi, operation]));
     }
     if matches!(operation, "destroy" | "forget") && holds_memory(db, vdi) {
@@ -198,6 +195,7 @@ fn mark_vdi(db: &Db, vdi: &str, operation: &'static str) -> Result<Vec<super::Ma
             _ if db.get("SR", &sr, "is_tools_sr").bool() => {
                 return Err(Fault::new("SR_OPERATION_NOT_SUPPORTED", [sr]));
             }
+            _ if lifecycle::keeps_heartbeat(db, vdi) => return Err(Fault::bare("HA_IS_ENABLED")),
             _ => {}
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -266,6 +267,10 @@ impl Shared {
 
     /// The machine is back, as a supporter of whoever is master now (or as the master that it still is).
     pub async fn power_on(self: &Arc<Shared>, at: usize) -> anyhow::Result<()> {
+        let left = self
+            .member(at)
+            .is_some_and(|host| !self.db().exists("host", &host));
+        anyhow::ensure!(!left, "that host has left the pool");
         let host = {
             let mut members = self.members.lock();
             let machine = members.get_mut(at).context("no such host")?;
@@ -286,6 +291,7 @@ impl Shared {
     }
 
     /// Another host takes over: sessions, tasks under way for clients and the deletion history end with the old one.
+    /// So do connections, but for those of machines that are frozen.
     pub fn change_master(&self, host: &str) {
         for machine in self.members.lock().iter_mut() {
             machine.believes = None;
@@ -298,11 +304,20 @@ impl Shared {
         if !self.is_up(&old) {
             self.set_live(&old, false);
         }
-        self.restart();
+        self.forget();
+        // A frozen machine says nothing, not even that a connection ends.
+        let count = self.members.lock().len();
+        let heard = (0..count).filter(|at| !self.met(*at).is_frozen());
+        heard.for_each(|at| self.cut_member(at));
     }
 
     /// What a toolstack restart leaves: no sessions, no deletion history, no connections; generations go on.
     pub fn restart(&self) {
+        self.forget();
+        self.cut_all();
+    }
+
+    fn forget(&self) {
         self.write(|db| {
             for session in db.refs("session") {
                 db.destroy("session", &session);
@@ -311,12 +326,16 @@ impl Shared {
         });
         self.registrations.clear();
         self.close_libraries();
-        self.cut_all();
     }
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener, at: usize) {
+    let free = Arc::new(Semaphore::new(shared.config.limits.connections));
     loop {
+        // As the real server: a connection that is one too many stays with the kernel until another one ends.
+        let Ok(place) = free.clone().acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -350,6 +369,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, at: usize) {
                 }
             };
             let _ = cut.run_until_cancelled(serve).await;
+            drop(place);
         });
     }
 }

@@ -56,6 +56,12 @@ impl SimPool {
         self.shared.faults.freeze(frozen);
     }
 
+    /// The answers to all that is asked from now on, and to what waits now, are lost until [`SimPool::set_black_hole`]
+    /// ends it. Their connections are neither answered nor closed, also not afterwards.
+    pub fn swallow_answers(&self) {
+        self.shared.faults.swallow();
+    }
+
     /// The next `count` requests are answered with HTTP 500.
     pub fn fail_requests(&self, count: usize) {
         self.shared.faults.failing.set(count);
@@ -117,6 +123,12 @@ impl SimPool {
         self.shared.write(|db| db.silence_deletions(count));
     }
 
+    /// The next `count` answers of `event.from` lack one of the objects that they should tell of (a task, if there is
+    /// one): it is deleted when the others were collected and counted, before it was looked at.
+    pub fn vanish(&self, count: usize) {
+        self.shared.faults.vanishing.set(count);
+    }
+
     /// The clocks of all hosts go wrong by that much.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.shared.write(|db| db.set_clock_skew(seconds));
@@ -135,7 +147,8 @@ impl SimPool {
     }
 
     /// Another host becomes master: `pool.designate_new_master`, or `pool.emergency_transition_to_master` when the
-    /// old one is dead. All sessions and connections end; the others now say HOST_IS_SLAVE with its address.
+    /// old one is dead. All sessions end, and all connections but those of hosts that are frozen (a black hole) now;
+    /// the others say HOST_IS_SLAVE with its address.
     pub fn change_master(&self, host: usize) -> anyhow::Result<()> {
         let new = self.members().into_iter().nth(host).context("no such host")?;
         ensure!(new.is_up, "that host is down");
@@ -175,10 +188,12 @@ impl SimPool {
     pub fn active_troubles(&self) -> Vec<(&'static str, String)> {
         let mut active = self.shared.faults.active();
         active.extend(self.shared.host_faults.active());
-        if self.members().iter().any(|member| !member.is_up) {
-            let dead = self.members().into_iter().enumerate();
-            let dead = dead.filter(|(_, member)| !member.is_up);
-            let dead: Vec<String> = dead.map(|(at, _)| at.to_string()).collect();
+        let dead = self.members().into_iter().enumerate();
+        // Who has left is alive elsewhere.
+        let dead =
+            dead.filter(|(_, member)| !member.is_up && self.read(|db| db.exists("host", &member.host)));
+        let dead: Vec<String> = dead.map(|(at, _)| at.to_string()).collect();
+        if !dead.is_empty() {
             active.push(("power-off", dead.join(",")));
         }
         active

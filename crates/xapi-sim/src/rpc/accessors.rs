@@ -23,6 +23,7 @@ pub fn answer(
             let value = params[1].clone();
             call.write(|db| {
                 db.row(class, this())?;
+                crate::ops::before_write(db, class, this(), field, &value)?;
                 db.set_at(class, this(), field, value);
                 crate::ops::after_write(db, class, this(), field);
                 done()

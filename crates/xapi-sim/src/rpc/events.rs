@@ -103,12 +103,27 @@ pub async fn from(call: &Call, params: &[Value]) -> Result<Batch, Fault> {
     let mut changes = call.pool.changes();
     loop {
         changes.mark_unchanged();
-        let batch = {
+        let (mut batch, candidate) = {
             let db = call.pool.db();
             sessions::check(&db, &call.session)?;
-            collect(&db, &wanted, since, messages_since, call.wire)
+            let batch = collect(&db, &wanted, since, messages_since, call.wire);
+            let candidate = match call.pool.faults().vanishing.left() {
+                0 => None,
+                _ => vanishing(&db, &batch.events),
+            };
+            (batch, candidate)
         };
-        if !batch.events.is_empty() || Instant::now() >= deadline {
+        let ready = !batch.events.is_empty();
+        if let Some(at) = candidate
+            && call.pool.faults().vanishing.take()
+        {
+            let gone = batch.events.remove(at);
+            call.write(|db| match gone.class.name.as_str() {
+                "VM" => crate::ops::clone::remove(db, &gone.reference),
+                class => drop(db.destroy(class, &gone.reference)),
+            });
+        }
+        if ready || Instant::now() >= deadline {
             return Ok(batch);
         }
         if tokio::time::timeout_at(deadline, changes.changed()).await.is_ok() {
@@ -116,6 +131,39 @@ pub async fn from(call: &Call, params: &[Value]) -> Result<Batch, Fault> {
             tokio::time::sleep(Duration::from_millis(call.pool.config.batch_ms)).await;
         }
     }
+}
+
+/// Which of the events tells of an object that may be gone before it is looked at: a task, above all one that nobody
+/// waits for; else a device, a disk that no VM has, or a VM that does not run. The rest does not go by itself.
+fn vanishing(db: &Db, events: &[Event]) -> Option<usize> {
+    let rank = |event: &Event| -> Option<u8> {
+        let present = event.operation != "del" && event.class.in_database;
+        if !present || !db.exists(&event.class.name, &event.reference) {
+            return None;
+        }
+        Some(match event.class.name.as_str() {
+            "task" => {
+                let name = db.get("task", &event.reference, "name_label").str();
+                u8::from(name.starts_with("Async."))
+            }
+            "VIF" | "VUSB" | "blob" => 2,
+            "VBD" => 3,
+            "VDI" if db.get("VDI", &event.reference, "VBDs").set().is_empty() => 4,
+            "VM" if db.get("VM", &event.reference, "power_state").str() == "Halted"
+                && !db.get("VM", &event.reference, "is_default_template").bool()
+                && db
+                    .get("VM", &event.reference, "current_operations")
+                    .map()
+                    .is_empty() =>
+            {
+                5
+            }
+            _ => return None,
+        })
+    };
+    let ranked = events.iter().enumerate();
+    let ranked = ranked.filter_map(|(at, event)| Some((rank(event)?, at)));
+    ranked.min().map(|(_, at)| at)
 }
 
 pub fn token(db: &Db) -> String {

@@ -58,6 +58,7 @@ pub fn convert(value: Value, ty: &Type) -> Result<Value, Fault> {
             None => return Err(Fault::new("INVALID_VALUE", [text.to_string()])),
         },
         (Type::Str | Type::Ref(_) | Type::Void, value @ Value::Str(_)) => value,
+        (Type::Void, Value::Nil) => Value::void(),
         (Type::Enum(name), Value::Str(text)) => {
             let known = crate::model::model().enums.get(name);
             if known.is_some_and(|members| !members.iter().any(|member| **member == *text)) {
@@ -93,6 +94,15 @@ pub fn convert(value: Value, ty: &Type) -> Result<Value, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_no_text() {
+        for ty in [Type::Str, Type::Ref("VM".into()), Type::Int, Type::Bool] {
+            let fault = convert(Value::Nil, &ty).expect_err("refused");
+            assert_eq!(fault.code, "INTERNAL_ERROR", "{ty:?}");
+        }
+        assert_eq!(convert(Value::Nil, &Type::Void), Ok(Value::void()));
+    }
 
     #[test]
     fn numbers_may_be_text_but_booleans_and_strings_may_not_be_numbers() {

@@ -1,5 +1,6 @@
 //! JSON-RPC v1 and v2 as XAPI speaks them: reading a request, shaping an answer.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde_json::Value as Json;
@@ -21,40 +22,49 @@ pub struct Request {
     pub id: String,
     pub method: String,
     pub params: Vec<Value>,
+    /// A text among them that was not UTF-8, as well as it can be shown.
+    pub invalid: Option<String>,
 }
 
 /// `Err` says why the body is no request; the caller answers HTTP 500.
 pub fn parse(body: &[u8]) -> Result<Request, String> {
-    let json: Json = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(body);
+    let json: Json = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let version = if json["jsonrpc"] == "2.0" {
         Version::V2
     } else {
         Version::V1
     };
     let id = match &json["id"] {
-        id @ (Json::Number(_) | Json::String(_)) => id.to_string(),
+        id @ Json::String(_) => id.to_string(),
+        id @ Json::Number(number) if number.is_i64() => id.to_string(),
         _ => return Err("id must be an integer or a string".to_owned()),
     };
     let method = json["method"]
         .as_str()
         .ok_or("method must be a string")?
         .to_owned();
-    let params = match (&json["params"], version) {
+    let params: Vec<Value> = match (&json["params"], version) {
         (Json::Array(params), _) => params.iter().map(value).collect(),
         (Json::Null, Version::V2) => Vec::new(),
         _ => return Err("params must be an array".to_owned()),
+    };
+    let invalid = match text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(_) => super::replaced(&params),
     };
     Ok(Request {
         version,
         id,
         method,
         params,
+        invalid,
     })
 }
 
 fn value(json: &Json) -> Value {
     match json {
-        Json::Null => Value::void(),
+        Json::Null => Value::Nil,
         Json::Bool(flag) => Value::Bool(*flag),
         Json::Number(number) => match number.as_i64() {
             Some(integer) => Value::Int(integer),
@@ -117,6 +127,7 @@ pub fn write(out: &mut String, value: &Value) {
     // Writing to a String cannot fail.
     match value {
         Value::Str(text) => string(out, text),
+        Value::Nil => out.push_str("null"),
         Value::Int(number) => drop(write!(out, "{number}")),
         Value::Int32(number) => drop(write!(out, "{number}")),
         Value::Float(number) if number.is_finite() => drop(write!(out, "{number:?}")),

@@ -1,5 +1,6 @@
 //! XML-RPC as XAPI speaks it: integers as untyped text, the `Status`/`Value` envelope, never a `<fault>`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use quick_xml::Reader;
@@ -18,6 +19,8 @@ const MAX_DEPTH: usize = 32;
 pub struct Request {
     pub method: String,
     pub params: Vec<Value>,
+    /// A text among them that was not UTF-8, as well as it can be shown.
+    pub invalid: Option<String>,
 }
 
 /// The answer around an already rendered `<value>`.
@@ -63,6 +66,7 @@ pub fn write(out: &mut String, value: &Value) {
     // Writing to a String cannot fail.
     match value {
         Value::Str(text) => escape(out, text),
+        Value::Nil => out.push_str("<nil/>"),
         Value::Int(number) => drop(write!(out, "{number}")),
         Value::Int32(number) => drop(write!(out, "<i4>{number}</i4>")),
         Value::Float(number) => drop(write!(out, "<double>{}</double>", double(*number))),
@@ -134,8 +138,8 @@ impl Element {
 }
 
 pub fn parse(body: &[u8]) -> Result<Request, String> {
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    let root = tree(text)?;
+    let text = String::from_utf8_lossy(body);
+    let root = tree(&text)?;
     let call = root.child("methodCall").ok_or("no methodCall")?;
     let method = call
         .child("methodName")
@@ -147,7 +151,15 @@ pub fn parse(body: &[u8]) -> Result<Request, String> {
     for param in call.child("params").map_or(&[][..], |params| &params.children) {
         params.push(value(param.child("value").ok_or("a param without a value")?)?);
     }
-    Ok(Request { method, params })
+    let invalid = match text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(_) => super::replaced(&params),
+    };
+    Ok(Request {
+        method,
+        params,
+        invalid,
+    })
 }
 
 fn tree(text: &str) -> Result<Element, String> {
@@ -228,7 +240,7 @@ fn value(element: &Element) -> Result<Value, String> {
         }),
         "double" => Value::Float(text.trim().parse().map_err(|_| bad())?),
         "dateTime.iso8601" => Value::Date(clock::parse(text).ok_or_else(bad)?),
-        "nil" => Value::void(),
+        "nil" => Value::Nil,
         "array" => {
             let data = typed.child("data").map_or(&[][..], |data| &data.children);
             Value::Set(data.iter().map(value).collect::<Result<_, _>>()?)

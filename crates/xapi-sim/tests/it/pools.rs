@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 use xapi_sim::{PoolConfig, SimPool};
 
 use crate::client::{Client, pool_with};
+use crate::tls;
 
 async fn pool_of(seed: u64, hosts: usize) -> SimPool {
     pool_with(PoolConfig {
@@ -249,6 +250,54 @@ async fn a_fresh_host_joins_a_pool_and_leaves_it() {
     client.ok("pool.eject", json!([host])).await;
     assert!(pool.read(|db| db.by_uuid("host", &uuid).is_none()));
     Client::login(&alone).await;
+}
+
+/// One that had always been in the pool: it begins again with an empty database, where it was.
+#[tokio::test]
+async fn an_ejected_host_is_a_pool_of_its_own_and_may_come_back() {
+    let pool = pool_with(PoolConfig {
+        hosts: 3,
+        vms: 0,
+        tls: true,
+        own_certificates: true,
+        ..PoolConfig::default()
+    })
+    .await;
+    let (host, address) = {
+        let member = &pool.members()[2];
+        (member.host.to_string(), member.address.expect("an address"))
+    };
+    let (mut client, _) = tls::login(&pool).await;
+    client.ok("pool.eject", json!([host])).await;
+    assert!(pool.read(|db| !db.exists("host", &host)));
+    assert!(
+        pool.trouble("power-on", "2").await.is_err(),
+        "it is not of this pool"
+    );
+    assert_eq!(pool.active_troubles(), []);
+    let (mut alone, _) = tls::login_at(address).await;
+    let hosts = alone.ok("host.get_all_records", json!([])).await;
+    let hosts = hosts.as_object().expect("a map");
+    assert_eq!(hosts.len(), 1);
+    assert!(
+        hosts
+            .values()
+            .all(|host| host["address"] == address.ip().to_string())
+    );
+    assert!(!hosts.contains_key(&host), "a fresh database");
+    let vms = alone.ok("VM.get_all_records", json!([])).await;
+    let guest = |vm: &Json| vm["is_a_template"] == false && vm["is_control_domain"] == false;
+    assert!(!vms.as_object().expect("a map").values().any(guest));
+    // It joins again, is ejected again, and stops with the pool that it came from.
+    let master = pool.addr().to_string();
+    alone.ok("pool.join", json!([master, "root", "password"])).await;
+    assert_eq!(pool.read(|db| db.count("host")), 3);
+    let again = pool.members()[3].host.to_string();
+    client.ok("pool.eject", json!([again])).await;
+    tls::login_at(address).await;
+    assert_eq!(pool.ejected().len(), 1);
+    pool.stop().await;
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A client over TLS that takes any certificate and says which it was shown.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -55,13 +56,18 @@ impl ServerCertVerifier for Anybody {
 
 /// Logged in at the first host; its certificate as clients show its fingerprint.
 pub async fn login(pool: &SimPool) -> (Client, String) {
+    login_at(pool.addr()).await
+}
+
+/// The same at any host.
+pub async fn login_at(address: SocketAddr) -> (Client, String) {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody))
         .with_no_client_auth();
-    let stream = TcpStream::connect(pool.addr()).await.expect("connects");
+    let stream = TcpStream::connect(address).await.expect("connects");
     let name = ServerName::try_from("localhost").expect("a name");
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await.expect("a handshake");

@@ -34,7 +34,12 @@ pub fn settle(db: &mut Db, since: u64) {
             "VIF" => drop(near.insert(("VIF", this))),
             "VDI" => drop(near.insert(("VDI", this))),
             "SR" => drop(near.insert(("SR", this))),
-            "PBD" => drop(near.insert(("SR", db.text("PBD", &this, "SR")))),
+            "PBD" => {
+                let sr = db.text("PBD", &this, "SR");
+                let vdis = db.members("SR", &sr, "VDIs").into_iter();
+                near.extend(vdis.map(|vdi| ("VDI", vdi)));
+                near.insert(("SR", sr));
+            }
             "host" => drop(near.insert(("host", this))),
             _ => {}
         }
@@ -171,14 +176,9 @@ fn vdi(db: &Db, reference: &str) -> Vec<&'static str> {
         return vec![];
     }
     let sr = db.get("VDI", reference, "SR").str();
-    match db.get("SR", sr, "type").str() {
-        "iso" | "udev" => return vec!["clone", "copy", "update", "forget"],
-        _ => {}
-    }
-    if attached(db, reference) {
-        vec!["clone", "snapshot"]
-    } else {
-        vec![
+    let mut allowed = match db.get("SR", sr, "type").str() {
+        "iso" | "udev" => vec!["clone", "copy", "update", "forget"],
+        _ => vec![
             "clone",
             "copy",
             "resize",
@@ -188,7 +188,46 @@ fn vdi(db: &Db, reference: &str) -> Vec<&'static str> {
             "forget",
             "update",
             "generate_config",
-        ]
+        ],
+    };
+    if attached(db, reference) {
+        let may_copy = !attached_for_writing(db, reference);
+        allowed.retain(|op| matches!(*op, "clone" | "snapshot") || *op == "copy" && may_copy);
+    }
+    if !plugged(db, sr) {
+        allowed.retain(|op| !matches!(*op, "resize" | "resize_online"));
+    }
+    if keeps_heartbeat(db, reference) {
+        allowed.retain(|op| *op != "destroy");
+    }
+    allowed
+}
+
+fn plugged(db: &Db, sr: &str) -> bool {
+    let mut pbds = db.get("SR", sr, "PBDs").set().iter();
+    pbds.any(|pbd| db.get("PBD", pbd.str(), "currently_attached").bool())
+}
+
+/// Does high availability need the disk?
+pub fn keeps_heartbeat(db: &Db, vdi: &str) -> bool {
+    let pool = db.pool();
+    db.get("pool", &pool, "ha_enabled").bool() && db.get("pool", &pool, "ha_statefiles").contains(vdi)
+}
+
+/// Is the disk in use by a running VM that may write to it?
+pub fn attached_for_writing(db: &Db, vdi: &str) -> bool {
+    let mut vbds = db.get("VDI", vdi, "VBDs").set().iter();
+    vbds.any(|vbd| {
+        let attached = db.get("VBD", vbd.str(), "currently_attached").bool();
+        attached && db.get("VBD", vbd.str(), "mode").str() != "RO"
+    })
+}
+
+/// The storage is plugged or unplugged: what that changes for it and for its disks.
+pub fn refresh_storage(db: &mut Db, sr: &str) {
+    refresh(db, "SR", sr);
+    for vdi in db.members("SR", sr, "VDIs") {
+        refresh(db, "VDI", &vdi);
     }
 }
 
@@ -227,8 +266,7 @@ fn sr(db: &Db, reference: &str) -> Vec<&'static str> {
         "update",
         "vdi_clone",
     ];
-    let mut pbds = db.get("SR", reference, "PBDs").set().iter();
-    if !pbds.any(|pbd| db.get("PBD", pbd.str(), "currently_attached").bool()) {
+    if !plugged(db, reference) {
         allowed.extend(["destroy", "forget"]);
     }
     if !matches!(db.get("SR", reference, "type").str(), "iso" | "udev") {
