@@ -58,6 +58,8 @@ mod streams;
 mod tls;
 #[path = "it/troubles.rs"]
 mod troubles;
+#[path = "it/upheavals.rs"]
+mod upheavals;
 #[path = "it/vanish.rs"]
 mod vanish;
 #[path = "it/world.rs"]

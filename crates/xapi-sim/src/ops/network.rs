@@ -120,6 +120,8 @@ pub fn run(call: &Call, class_name: &str, name: &str, p: &[Value]) -> Outcome {
             }
             let master = db.text("Bond", this, "master");
             let metrics = db.text("PIF", &master, "metrics");
+            let primary = db.text("Bond", this, "primary_slave");
+            move_vlans(db, &master, &primary);
             db.destroy("Bond", this);
             db.destroy("PIF_metrics", &metrics);
             db.destroy("PIF", &master);
@@ -234,6 +236,18 @@ pub fn create_vlan(db: &mut Db, tagged: &str, tag: i64, network: &str) -> Result
     Ok(vlan.to_string())
 }
 
+/// The VLANs of one interface are on another one from now on.
+fn move_vlans(db: &mut Db, from: &str, to: &str) {
+    for vlan in db.members("PIF", from, "VLAN_slave_of") {
+        db.set("VLAN", &vlan, "tagged_PIF", to);
+        let untagged = db.text("VLAN", &vlan, "untagged_PIF");
+        for field in ["device", "metrics"] {
+            let value = db.get("PIF", to, field).clone();
+            db.set("PIF", &untagged, field, value);
+        }
+    }
+}
+
 fn create_bond(db: &mut Db, p: &[Value]) -> Result<String, Fault> {
     let (network, members, mac) = (p[0].str(), p[1].strings(), p[2].str());
     db.check("network", network)?;
@@ -244,6 +258,12 @@ fn create_bond(db: &mut Db, p: &[Value]) -> Result<String, Fault> {
         db.check("PIF", member)?;
         if db.exists("Bond", db.get("PIF", member, "bond_slave_of").str()) {
             return Err(Fault::new("PIF_ALREADY_BONDED", [member]));
+        }
+        if db.get("PIF", member, "VLAN").int() >= 0 {
+            return Err(Fault::new("PIF_IS_VLAN", [member]));
+        }
+        if !db.get("PIF", member, "bond_master_of").set().is_empty() {
+            return Err(Fault::bare("INCOMPATIBLE_PIF_PROPERTIES"));
         }
         if db.get("PIF", member, "host") != db.get("PIF", &members[0], "host") {
             return Err(Fault::bare("PIF_CANNOT_BOND_CROSS_HOST"));
@@ -277,6 +297,7 @@ fn create_bond(db: &mut Db, p: &[Value]) -> Result<String, Fault> {
         ],
     );
     for member in &members {
+        move_vlans(db, member, &master);
         db.update(
             "PIF",
             member,

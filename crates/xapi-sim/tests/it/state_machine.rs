@@ -4,7 +4,7 @@
 //!
 //! A failure names its seed; `XAPI_SIM_SEED=... cargo test -p xapi-sim state_machine` plays it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 use xapi_sim::consistency::contradictions;
@@ -13,8 +13,13 @@ use xapi_sim::{PoolConfig, SimPool};
 
 use crate::client::{Client, pool_with};
 use crate::dice::Dice;
+use crate::upheavals::{self, upheave};
 
 const OPERATIONS: usize = 1000;
+/// The calls that [`upheave`] makes.
+const UPHEAVALS: usize = 10;
+/// So many deletions of a class push older ones out of its history.
+const FORGETS_AFTER: usize = 512;
 /// These say that the simulator failed, never that the question was wrong.
 const NEVER: [&str; 4] = [
     "INTERNAL_ERROR",
@@ -46,10 +51,47 @@ fn seeds() -> Vec<u64> {
 struct Follower {
     token: String,
     objects: BTreeMap<String, BTreeMap<String, Json>>,
+    /// The classes that lacked deletions, each time that everything was listed anew.
+    lost: Vec<Vec<String>>,
 }
 
 impl Follower {
-    async fn follow(&mut self, client: &mut Client) {
+    /// Follows; what the counts say is missing, though events tell of no deletion, is listed anew.
+    async fn follow(&mut self, client: &mut Client, pool: &SimPool) {
+        let since = self
+            .token
+            .get(..20)
+            .map_or(0, |number| number.parse().expect("a number"));
+        let mut lost = self.take(client).await;
+        // Of messages there are no counts: who begins a new session after a restart has to list them anew.
+        let messages = model().class_of_any_case("message").expect("a class");
+        if pool.read(|db| db.has_forgotten(messages, since)) {
+            lost.push("message".to_owned());
+        }
+        if lost.is_empty() {
+            return;
+        }
+        for class in &lost {
+            let class = model().class_of_any_case(class).expect("a class");
+            let forgotten = pool.read(|db| db.has_forgotten(class, since));
+            assert!(
+                forgotten,
+                "{}: events and counts differ without a reason",
+                class.name
+            );
+        }
+        self.lost.push(lost);
+        self.token.clear();
+        self.objects.clear();
+        assert_eq!(
+            self.take(client).await,
+            Vec::<String>::new(),
+            "a listing is whole"
+        );
+    }
+
+    /// Takes what events say. The classes whose numbers are not what `valid_ref_counts` say.
+    async fn take(&mut self, client: &mut Client) -> Vec<String> {
         let batch = client.events(json!(["*"]), &self.token, 0.01).await;
         for event in &batch.events {
             let text = |key: &str| event[key].as_str().expect("a text").to_owned();
@@ -60,21 +102,19 @@ impl Follower {
             }
         }
         self.token = batch.token;
-        for (class, count) in batch.counts.as_object().expect("counts") {
-            let known = self.objects.get(class).map_or(0, BTreeMap::len) as u64;
-            if model()
-                .class_of_any_case(class)
-                .is_some_and(|class| class.has_events)
-            {
-                assert_eq!(Some(known), count.as_u64(), "{class}: events and counts differ");
-            }
-        }
+        let counts = batch.counts.as_object().expect("counts").iter();
+        let differ = counts.filter(|(class, count)| {
+            let known = self.objects.get(*class).map_or(0, BTreeMap::len) as u64;
+            let class = model().class_of_any_case(class);
+            class.is_some_and(|class| class.has_events) && Some(known) != count.as_u64()
+        });
+        differ.map(|(class, _)| class.clone()).collect()
     }
 
     /// Follows until it is where the pool is, then has to know the same.
     async fn catch_up(&mut self, client: &mut Client, pool: &SimPool) {
         loop {
-            self.follow(client).await;
+            self.follow(client, pool).await;
             let known: u64 = self.token[..20].parse().expect("a number");
             // What guests say some time after their start may come in between.
             let truth = pool.read(|db| (db.generation() == known).then(|| db.snapshot()));
@@ -98,7 +138,7 @@ impl Follower {
 }
 
 /// An object of a class that a condition holds for.
-fn some(
+pub fn some(
     pool: &SimPool,
     dice: &mut Dice,
     class: &str,
@@ -111,7 +151,7 @@ fn some(
     dice.pick(&all)
 }
 
-fn any(pool: &SimPool, dice: &mut Dice, class: &str) -> Option<String> {
+pub fn any(pool: &SimPool, dice: &mut Dice, class: &str) -> Option<String> {
     some(pool, dice, class, |_, _| true)
 }
 
@@ -312,7 +352,8 @@ fn assert_consistent(pool: &SimPool, what: &str) {
     assert!(found.is_empty(), "after {what}:\n{}", found.join("\n"));
 }
 
-async fn play(seed: u64) {
+/// The upheavals that succeeded.
+async fn play(seed: u64) -> BTreeSet<String> {
     let pool = pool_with(PoolConfig {
         seed,
         hosts: 3,
@@ -323,9 +364,19 @@ async fn play(seed: u64) {
     .await;
     assert_consistent(&pool, "the start");
     let mut dice = Dice(seed);
+    let outsider = pool_with(PoolConfig {
+        seed: seed + 100,
+        fresh: true,
+        listen: ([127, 0, 9, 1], 0).into(),
+        batch_ms: 0,
+        ..PoolConfig::default()
+    })
+    .await;
     let (mut client, mut listener) = (Client::login(&pool).await, Client::login(&pool).await);
     let mut follower = Follower::default();
-    follower.follow(&mut listener).await;
+    follower.follow(&mut listener, &pool).await;
+    // By the name of the call: how often it was made and how often it succeeded.
+    let mut upheavals: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let replayed = std::env::var("XAPI_SIM_SEED").is_ok();
     let (mut made, mut succeeded) = (0, 0);
     while made < OPERATIONS {
@@ -347,23 +398,75 @@ async fn play(seed: u64) {
             assert_consistent(&pool, &what);
         }
         if dice.below(20) == 0 {
-            follower.follow(&mut listener).await;
+            follower.follow(&mut listener, &pool).await;
+        }
+        if dice.below(8) == 0 {
+            let outsiders = [vec![outsider.clone()], pool.ejected()].concat();
+            if let Some(upheaval) = upheave(&pool, &mut dice, &outsiders).await {
+                let what = format!("{} -> {:?}", upheaval.what, upheaval.fault);
+                let code = upheaval.fault.as_deref().unwrap_or_default();
+                assert!(
+                    !NEVER.contains(&code),
+                    "after operation {made} of seed {seed}: {what}"
+                );
+                let name = upheaval.what.split(['[', '{']).next().unwrap_or_default();
+                let (tried, done) = upheavals.entry(name.to_owned()).or_default();
+                *tried += 1;
+                *done += usize::from(upheaval.fault.is_none());
+                assert_consistent(&pool, &format!("operation {made} of seed {seed}, {what}"));
+                // Sessions and connections may be gone, and another host the master.
+                client = upheavals::login(&pool).await;
+                listener = upheavals::login(&pool).await;
+            }
+        }
+        if made % (OPERATIONS / 2) == OPERATIONS / 4 {
+            oversleep(&pool, &mut client, &mut listener, &mut follower).await;
         }
     }
+    eprintln!("seed {seed}: {upheavals:?}, {} listings", follower.lost.len() + 1);
     assert!(
         succeeded > OPERATIONS / 3,
         "seed {seed}: only {succeeded} operations succeeded"
     );
     follower.catch_up(&mut listener, &pool).await;
     pool.stop().await;
+    outsider.stop().await;
+    let done = upheavals.into_iter().filter(|(_, (_, done))| *done > 0);
+    done.map(|(name, _)| name).collect()
+}
+
+/// The follower pauses so long that the history of deletions is overrun: it has to notice by the counts alone.
+async fn oversleep(pool: &SimPool, client: &mut Client, listener: &mut Client, follower: &mut Follower) {
+    let mut known = Vec::new();
+    for _ in 0..3 {
+        known.push(client.ok("task.create", json!(["known", ""])).await);
+    }
+    follower.follow(listener, pool).await;
+    for task in known {
+        client.ok("task.destroy", json!([task])).await;
+    }
+    for _ in 0..FORGETS_AFTER {
+        let task = client.ok("task.create", json!(["unseen", ""])).await;
+        client.ok("task.destroy", json!([task])).await;
+    }
+    let before = follower.lost.len();
+    follower.follow(listener, pool).await;
+    assert_eq!(follower.lost.len(), before + 1, "it noticed");
+    assert!(follower.lost[before].contains(&"task".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_random_life_is_consistent_and_its_events_tell_all() {
+    let mut done = BTreeSet::new();
     for seed in seeds() {
         eprintln!("seed {seed}");
-        play(seed).await;
+        done.extend(play(seed).await);
     }
+    let replayed = std::env::var("XAPI_SIM_SEED").is_ok();
+    assert!(
+        replayed || done.len() == UPHEAVALS,
+        "only these succeeded: {done:?}"
+    );
 }
 
 /// Several people at once, on operations that take time: they meet each other's, wait, and fail, and still nothing
@@ -403,7 +506,7 @@ async fn administrators_who_do_not_talk_to_each_other_break_nothing() {
     let mut follower = Follower::default();
     for person in people {
         while !person.is_finished() {
-            follower.follow(&mut listener).await;
+            follower.follow(&mut listener, &pool).await;
         }
         person.await.expect("nobody panics");
     }

@@ -98,10 +98,11 @@ pub fn remove(call: &Call, sr: &str, with_data: bool) -> Outcome {
                 return Err(Fault::bare("SR_NOT_EMPTY"));
             }
         }
-        for (class, field) in [("PBD", "PBDs"), ("VDI", "VDIs")] {
-            for member in db.members("SR", sr, field) {
-                db.destroy(class, &member);
-            }
+        for vdi in db.members("SR", sr, "VDIs") {
+            super::forget_disk(db, &vdi);
+        }
+        for pbd in pbds {
+            db.destroy("PBD", &pbd);
         }
         db.destroy("SR", sr);
         void()
