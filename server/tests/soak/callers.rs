@@ -91,11 +91,14 @@ impl Callers {
     }
 
     /// Compares what was told with the tags that the VMs have, and begins a new list.
-    pub fn account(&self, has_tag: impl Fn(usize, &str, &str) -> bool) -> Tally {
+    /// Of a VM that vanished nothing can be told.
+    pub fn account(&self, has_tag: impl Fn(usize, &str, &str) -> Option<bool>) -> Tally {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tally = Tally::default();
         for (tag, (pool, vm, outcome)) in std::mem::take(&mut *outcomes) {
-            let there = has_tag(pool, &vm, &tag);
+            let Some(there) = has_tag(pool, &vm, &tag) else {
+                continue;
+            };
             match outcome {
                 Outcome::Done => {
                     assert!(there, "the tag {tag} of {vm} was answered and is not there");

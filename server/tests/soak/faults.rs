@@ -56,4 +56,5 @@ pub const FAULTS: &[Fault] = &[
     fault("change-certificate", "", End::Acceptance),
     fault("clock-skew", "-3600", End::With("0")),
     fault("strange", "VM", End::With("off")),
+    fault("vanish", "20", End::With("0")),
 ];
