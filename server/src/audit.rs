@@ -15,6 +15,7 @@ pub use hide::{shown, without_secrets};
 pub use record::{Key, Record};
 
 use crate::auth::tokens::now_ms;
+use app::rpc::ErrorCode;
 use files::Files;
 use serde_json::{Map, Value, json};
 use std::{
@@ -167,6 +168,17 @@ impl Refused {
     }
 }
 
+/// Whether a call failed before it could do anything: it was not allowed, or was not understood.
+fn was_refused(error: &Value) -> bool {
+    const CODES: [ErrorCode; 4] = [
+        ErrorCode::NO_SUCH_OBJECT,
+        ErrorCode::UNAUTHORIZED,
+        ErrorCode::INVALID_CREDENTIALS,
+        ErrorCode::INVALID_PARAMETERS,
+    ];
+    CODES.iter().any(|code| error["code"] == json!(code.0))
+}
+
 impl Audit {
     /// Goes on where the log ends; what of a last record a crash has left unfinished is put aside.
     pub fn open(folder: &Path, key: Key, keep: Keep, flood: Flood) -> std::io::Result<Self> {
@@ -216,9 +228,9 @@ impl Audit {
         params: Map<String, Value>,
         outcome: Result<(), Value>,
     ) {
-        if outcome.is_err()
-            && let Verdict::LeftOut { first } = self.refused.admit(&subject, method)
-        {
+        // What may have done something on its way to failing is noted in any case.
+        let refused = outcome.as_ref().is_err_and(was_refused);
+        if refused && let Verdict::LeftOut { first } = self.refused.admit(&subject, method) {
             // The writer ends with the last of us.
             if first && self.entries.send(Entry::LeftOut).await.is_err() {
                 tracing::debug!("the audit log is closed");

@@ -81,7 +81,14 @@ impl Guesses {
             && (since + MINUTE <= now || self.order.len() > REMEMBERED)
         {
             self.order.pop_front();
-            self.failures.remove(&oldest);
+            // It may have been counted anew since.
+            if self
+                .failures
+                .get(&oldest)
+                .is_some_and(|(begun, _)| *begun == since)
+            {
+                self.failures.remove(&oldest);
+            }
         }
         let (_, count) = self.failures.entry(name).or_insert_with(|| {
             self.order.push_back((now, name));
@@ -91,9 +98,13 @@ impl Guesses {
         *count <= FAILURES_PER_MINUTE
     }
 
+    /// One less; of a name without failures nothing is kept, or others could push the counted ones out.
     fn take_back(&mut self, name: Key) {
         if let Some((_, count)) = self.failures.get_mut(&name) {
             *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.failures.remove(&name);
+            }
         }
     }
 

@@ -383,3 +383,32 @@ async fn a_sign_out_on_the_page_is_noted() {
     assert_eq!(records(&mut admin, json!({ "event": "signOut" })).await.len(), 1);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_reached_a_pool_and_failed_is_noted_whatever_was_refused_before() {
+    let server = TestServer::start_with(Limits {
+        refused: Flood {
+            failures: 3,
+            within: Duration::from_secs(60),
+        },
+        ..Limits::default()
+    })
+    .await;
+    let pool = pool().await;
+    let (mut admin, mut user) = (server.admin().await, server.plain_user().await);
+    admin.add_pool(&pool).await;
+    let (_, vm) = guest(&pool, "Running");
+    let whose = user.ok("session.getUser", json!({})).await["id"].clone();
+    let right = json!({ "subject": whose, "object": vm, "action": "operator" });
+    admin.ok("acl.add", right).await;
+    for _ in 0..10 {
+        user.fails("vm.stop", json!({ "id": "unknown" })).await;
+    }
+    user.fails("vm.start", json!({ "id": vm })).await;
+    let of_user = json!({ "user": "reader@example.net", "method": "vm.start" });
+    assert_eq!(records(&mut admin, of_user).await.len(), 1);
+    let refused = json!({ "user": "reader@example.net", "method": "vm.stop" });
+    assert_eq!(records(&mut admin, refused).await.len(), 3);
+    server.stop().await;
+    pool.stop().await;
+}

@@ -78,6 +78,12 @@ fn shown(record: &Record) -> audit::Record {
         "apiCall" => format!("{}{}", text(&data["method"]), on_what(&data["params"])),
         "signIn" => format!("signed in with {}", text(&data["with"])),
         "signInFailed" => format!("tried to sign in with {}", text(&data["with"])),
+        "signOut" => "signed out".to_owned(),
+        "apiCallsRefused" => "calls that were refused, too many to be noted one by one".to_owned(),
+        "logBegins" => "the log begins".to_owned(),
+        "logIsSealed" => "the log is sealed from here on".to_owned(),
+        "logDamaged" => "the end of the log was not readable".to_owned(),
+        "logTrimmed" => "the oldest records were dropped".to_owned(),
         other => other.to_owned(),
     };
     let failed = match (&record.event[..], data["outcome"].as_str()) {
@@ -101,7 +107,14 @@ fn shown(record: &Record) -> audit::Record {
         user: [text(&subject["userName"]), text(&subject["userId"])]
             .into_iter()
             .find(|name| !name.is_empty())
-            .unwrap_or_else(|| "somebody".to_owned()),
+            .unwrap_or_else(|| {
+                let whose = if record.event.starts_with("log") {
+                    "the server"
+                } else {
+                    "somebody"
+                };
+                whose.to_owned()
+            }),
         address: text(&subject["userIp"]),
         failed,
         details,
