@@ -34,8 +34,9 @@ const WAITING: usize = 1_000;
 /// So often what was written is made to stay.
 const SYNC: Duration = Duration::from_secs(1);
 
-/// Failed sign-ins that are noted one by one.
+/// Failed sign-ins of one address, and of all, that are noted one by one in a minute.
 const FAILURES_PER_MINUTE: u32 = 120;
+const FAILURES_OF_ALL: u32 = 1_200;
 
 /// Who did it.
 #[derive(Clone, Debug, Default)]
@@ -85,25 +86,36 @@ pub struct Audit {
     refused: Arc<Refused>,
 }
 
-/// Failed sign-ins of the present minute: whoever guesses passwords must not push out what others did.
+/// Failed sign-ins of the present minute, by address: whoever guesses passwords must not push out what others did, nor
+/// hide what others guess.
 #[derive(Default)]
-struct Failures(Mutex<(u64, u32, u32)>);
+struct Failures(Mutex<FailuresState>);
+
+#[derive(Default)]
+struct FailuresState {
+    minute: u64,
+    noted: HashMap<String, u32>,
+    all: u32,
+    left_out: u32,
+}
 
 impl Failures {
     /// How many were left out before this one; `None` when this one is left out, too.
-    fn admit(&self) -> Option<u32> {
+    fn admit(&self, address: &str) -> Option<u32> {
         let minute = u64::try_from(now_ms()).unwrap_or_default() / 60_000;
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, noted, left_out) = &mut *state;
-        if *of != minute {
-            (*of, *noted) = (minute, 0);
+        if state.minute != minute {
+            (state.minute, state.all) = (minute, 0);
+            state.noted.clear();
         }
-        if *noted >= FAILURES_PER_MINUTE {
-            *left_out += 1;
+        let of_address = state.noted.get(address).copied().unwrap_or_default();
+        if of_address >= FAILURES_PER_MINUTE || state.all >= FAILURES_OF_ALL {
+            state.left_out += 1;
             return None;
         }
-        *noted += 1;
-        Some(std::mem::take(left_out))
+        state.noted.insert(address.to_owned(), of_address + 1);
+        state.all += 1;
+        Some(std::mem::take(&mut state.left_out))
     }
 }
 
@@ -252,7 +264,7 @@ impl Audit {
         if success {
             return self.write("signIn", subject, json!({ "with": how })).await;
         }
-        let Some(left_out) = self.failures.admit() else {
+        let Some(left_out) = self.failures.admit(&subject.address) else {
             return;
         };
         let mut data = json!({ "with": how });

@@ -161,14 +161,25 @@ pub async fn accept<F>(
     }
 }
 
-/// The handshakes of TLS that go on. Whoever begins many and finishes none holds up nobody: the oldest goes first.
+/// The handshakes of TLS that go on. Whoever begins many and finishes none holds up nobody: the oldest of the address
+/// with most of them goes first.
 #[derive(Clone, Default)]
 pub struct Handshakes {
-    going_on: Arc<Mutex<VecDeque<CancellationToken>>>,
+    going_on: Arc<Mutex<VecDeque<(IpAddr, CancellationToken)>>>,
+}
+
+/// Which one makes room.
+fn least_worthy(going_on: &VecDeque<(IpAddr, CancellationToken)>) -> Option<usize> {
+    let mut counts: FxHashMap<IpAddr, usize> = FxHashMap::default();
+    for (address, _) in going_on {
+        *counts.entry(*address).or_default() += 1;
+    }
+    let most = counts.values().max()?;
+    going_on.iter().position(|(address, _)| counts[address] == *most)
 }
 
 impl Handshakes {
-    fn going_on(&self) -> MutexGuard<'_, VecDeque<CancellationToken>> {
+    fn going_on(&self) -> MutexGuard<'_, VecDeque<(IpAddr, CancellationToken)>> {
         self.going_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,12 +193,12 @@ impl Handshakes {
         let cancel = CancellationToken::new();
         {
             let mut going_on = self.going_on();
-            going_on.retain(|other| !other.is_cancelled());
-            going_on.push_back(cancel.clone());
+            going_on.retain(|(_, other)| !other.is_cancelled());
+            going_on.push_back((address.ip().to_canonical(), cancel.clone()));
             if going_on.len() > HANDSHAKES
-                && let Some(oldest) = going_on.pop_front()
+                && let Some((_, made_room)) = least_worthy(&going_on).and_then(|place| going_on.remove(place))
             {
-                oldest.cancel();
+                made_room.cancel();
             }
         }
         // Cancelled at the end, too: it is in the list no more.
@@ -219,7 +230,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_oldest_handshake_makes_room() {
+    async fn the_oldest_handshake_of_whoever_has_most_makes_room() {
         let folder = std::env::temp_dir().join(format!("xo-tls-{}", uuid::Uuid::new_v4()));
         let identity = crate::tls::Identity::open(&crate::config::Tls::SelfSigned, &folder);
         let tls = identity
@@ -228,19 +239,22 @@ mod tests {
         std::fs::remove_dir_all(folder).expect("removed");
         let handshakes = Handshakes::default();
         let (mut silent, mut going_on) = (Vec::new(), Vec::new());
-        for _ in 0..=HANDSHAKES {
+        for number in 0..=HANDSHAKES {
             let (client, server) = tokio::io::duplex(1024);
             silent.push(client);
             let (handshakes, tls) = (handshakes.clone(), tls.clone());
             going_on.push(tokio::spawn(async move {
-                let address = SocketAddr::from(([192, 0, 2, 1], 1));
+                // The very first is somebody else's.
+                let address = SocketAddr::from(([192, 0, 2, if number == 0 { 2 } else { 1 }], 1));
                 handshakes.accept(&tls, server, address).await.is_some()
             }));
         }
-        let last = going_on.split_off(1);
-        let first = going_on.pop().expect("one").await;
-        assert!(!first.expect("no panic"), "given up, long before its time");
-        assert!(last.iter().all(|handshake| !handshake.is_finished()));
+        let oldest_of_many = going_on.remove(1).await;
+        assert!(
+            !oldest_of_many.expect("no panic"),
+            "given up, long before its time"
+        );
+        assert!(going_on.iter().all(|handshake| !handshake.is_finished()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Calls of one client that run at a time; further messages are not read until one has ended.
-pub const CALLS_AT_A_TIME: usize = 64;
+pub const CALLS_AT_A_TIME: usize = 512;
 
 /// When `all` notifications begin: a client of old that never expected a frame before its first answer
 /// must not meet one.
