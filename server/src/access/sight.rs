@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Objects that came or went, remembered for clients that fall behind.
-const REMEMBERED: usize = 200_000;
+const REMEMBERED: usize = 100_000;
 
 #[derive(Default)]
 pub struct Sight {

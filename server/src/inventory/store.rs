@@ -18,7 +18,7 @@ use xapi::OpaqueRef;
 
 /// Removals that are remembered for clients that fall behind or come back; after more of them they begin anew. A
 /// pool of 10,000 VMs that goes is 63,000 of them at once.
-pub const REMEMBERED_REMOVALS: usize = 200_000;
+pub const REMEMBERED_REMOVALS: usize = 100_000;
 
 /// Which connection an object came through.
 pub type Source = u32;
