@@ -229,7 +229,8 @@ impl App {
                 Ok(()) => tracing::info!("people, rights and servers were read anew"),
                 Err(error) => {
                     tracing::warn!(%error, "people, rights and servers could not be read anew");
-                    tokio::time::sleep(REREAD).await;
+                    // It goes on, or the server stops.
+                    drop(tokio::time::timeout(REREAD, self.cancel.cancelled()).await);
                 }
             }
         }

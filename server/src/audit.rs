@@ -9,10 +9,12 @@
 mod files;
 mod hide;
 mod record;
+mod verify;
 
-pub use files::{Keep, Problem, Verified, Wanted, verify};
+pub use files::Keep;
 pub use hide::{shown, without_secrets};
 pub use record::{Key, Record};
+pub use verify::{Problem, Verified, Wanted, verify};
 
 use crate::auth::tokens::now_ms;
 use app::rpc::ErrorCode;
