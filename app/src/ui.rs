@@ -8,6 +8,7 @@ pub mod icon;
 pub mod inline_edit;
 pub mod keys;
 pub mod later;
+pub mod live_title;
 pub mod mark;
 pub mod menu;
 pub mod meter;

@@ -19,12 +19,12 @@ use crate::{
     ui::{
         format,
         icon::{Glyph, Icon},
+        live_title::LiveTitle,
         meter::Meter,
         tabs::{Tab, Tabs},
     },
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ pub fn HostPage() -> impl IntoView {
         ]
     });
     view! {
-        <Title text=move || name.get() />
+        <LiveTitle text=name />
         <Show when=move || there.get() fallback=|| view! { <Gone what="host" list=Route::Hosts /> }>
             <ObjectHeader
                 name=name

@@ -15,12 +15,12 @@ use crate::{
     ui::{
         format,
         icon::{Glyph, Icon},
+        live_title::LiveTitle,
         meter::Meter,
         tabs::{Tab, Tabs},
     },
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub fn PoolPage() -> impl IntoView {
         ]
     });
     view! {
-        <Title text=move || name.get() />
+        <LiveTitle text=name />
         <Show when=move || there.get() fallback=|| view! { <Gone what="pool" list=Route::Pools /> }>
             <ObjectHeader
                 name=name

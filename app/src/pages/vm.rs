@@ -20,12 +20,12 @@ use crate::{
     ui::{
         button::{Button, Kind},
         icon::{Glyph, Icon},
+        live_title::LiveTitle,
         menu::Menu,
         tabs::{Tab, Tabs},
     },
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -85,7 +85,7 @@ pub fn VmPage() -> impl IntoView {
         ]
     });
     view! {
-        <Title text=move || name.get() />
+        <LiveTitle text=name />
         <Show when=move || there.get() fallback=|| view! { <Gone what="VM" list=Route::Vms /> }>
             <ObjectHeader
                 name=name
