@@ -36,6 +36,8 @@ pub const POLL: Duration = Duration::from_secs(5);
 const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
 /// The client waits this much longer than the server.
 const GRACE: Duration = Duration::from_secs(10);
+/// A poll that is late by so much may have been answered, and the answer lost on the way.
+const LATE: Duration = Duration::from_secs(2);
 /// How long a listing may let itself be waited for, at first and at most. A large pool thinks for a while before it
 /// answers; one that is frozen never does. Who was too impatient waits twice as long the next time.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -143,7 +145,7 @@ impl Watch {
         let answer = if full {
             listing(client, &params, limit).await
         } else {
-            match events(client, &params, limit).await {
+            match insistent(client, &params, wait, limit).await {
                 // One broken connection does not break a link: the same is asked again, and if it was the silence that
                 // broke it, with less of it.
                 Err(CallError::Transport { reason, .. }) => {
@@ -304,6 +306,36 @@ async fn listing(
         .call_streamed::<EventReader>("event.from", params, limit)
         .await?;
     Ok((reader.events, Tail::read(&answer)?))
+}
+
+/// A poll. When it is late, the same is asked beside it, without waiting for news: a connection need not know that it
+/// has lost an answer.
+async fn insistent(
+    client: &Arc<Client>,
+    params: &[Value; 3],
+    wait: Duration,
+    limit: Duration,
+) -> Result<(Vec<Event>, Tail), CallError> {
+    let polling = events(client, params, limit);
+    tokio::pin!(polling);
+    let at_once = [params[0].clone(), params[1].clone(), json!(0.0)];
+    let mut patience = wait + LATE;
+    loop {
+        let beside = async {
+            tokio::time::sleep(patience).await;
+            events(client, &at_once, 2 * LATE).await
+        };
+        tokio::select! {
+            polled = &mut polling => return polled,
+            answer = beside => match answer {
+                Ok(answer) => {
+                    tracing::debug!(host = %client.endpoint().url, "a poll is late; another one was answered");
+                    return Ok(answer);
+                }
+                Err(_) => patience = LATE,
+            },
+        }
+    }
 }
 
 async fn events(

@@ -31,7 +31,7 @@ const TASK_KEPT: Duration = Duration::from_secs(60);
 const TASK_UNSEEN: Duration = Duration::from_secs(5);
 /// Longest operation that is waited for.
 const TASK_LIMIT: Duration = Duration::from_secs(6 * 3600);
-/// How long a call waits for a link that is being renewed.
+/// How long a call waits for a link that is being renewed, and for an answer through one that was given up.
 const RENEWAL: Duration = Duration::from_secs(10);
 /// Tasks that are named when one of them may be what a lost call has started.
 const SUSPECTS: usize = 3;
@@ -240,14 +240,9 @@ async fn call(
         let client = line.client(until).await?;
         // It may have been forbidden while the link was away.
         check_writable(read_only, method)?;
-        let answer = if only_reads(method) {
-            tokio::select! {
-                answer = client.call(method, params) => answer,
-                // Nothing is lost by asking again on the next one, which may answer sooner.
-                () = line.given_up(&client) => Err(line::down()),
-            }
-        } else {
-            client.call(method, params).await
+        let answer = tokio::select! {
+            answer = client.call(method, params) => answer,
+            error = abandoned(line, &client, method) => Err(error),
         };
         let error = match answer {
             Ok(answer) => return Ok(answer),
@@ -267,6 +262,21 @@ async fn call(
         }
         tracing::debug!(method, %error, "asked again");
         line.renewal(&client).await;
+    }
+}
+
+/// Waits until a call is not worth waiting for, because its link was given up.
+async fn abandoned(line: &Line, client: &Arc<Client>, method: &str) -> CallError {
+    line.given_up(client).await;
+    if only_reads(method) {
+        // Nothing is lost by asking again on the next one, which may answer sooner.
+        return line::down();
+    }
+    // The host may be there all the same, and its answer is worth more than none.
+    tokio::time::sleep(RENEWAL).await;
+    CallError::Transport {
+        reason: "the link to the host was given up before it answered".to_owned(),
+        sent: true,
     }
 }
 

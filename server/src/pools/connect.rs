@@ -22,6 +22,8 @@ const ORIGINATOR: &str = "xen-orchestra";
 const HEDGE: Duration = Duration::from_secs(2);
 /// Hosts that named one that lets us wait are asked again after so long.
 const AGAIN: Duration = Duration::from_secs(3);
+/// A poll that lasts longer than it should by so much may be one of a host that is frozen.
+const OVERDUE: Duration = Duration::from_secs(1);
 /// For the question which pool it is.
 const ASKING: Duration = Duration::from_secs(15);
 
@@ -33,6 +35,9 @@ pub(super) struct Expected<'a> {
     pub(super) is_published: bool,
     /// A login that takes longer is not waited for.
     pub(super) patience: Duration,
+    /// URL of the host that leads the pool as far as is known, and lets us wait. It is not asked: the others are, until
+    /// one of them is the master.
+    pub(super) silent: Option<&'a str>,
 }
 
 /// A client that has logged in, and its pool: the one that is expected; or, when no host leads there any more, to the one to
@@ -58,14 +63,16 @@ pub(super) async fn connect(
     };
     let registered = search.registered.url.clone();
     let led = expected.led.filter(|led| *led != registered).map(str::to_owned);
-    let others: Vec<String> = members
+    let mut others: Vec<String> = members
         .keys()
         .filter_map(|address| Endpoint::on_host(&registered, address))
-        .filter(|url| *url != registered && Some(url) != led.as_ref())
         .collect();
-    let mut stages = [led.into_iter().collect(), vec![registered.clone()], others]
-        .into_iter()
-        .filter(|stage: &Vec<String>| !stage.is_empty());
+    others.retain(|url| *url != registered && Some(url) != led.as_ref());
+    let mut stages = [led.into_iter().collect(), vec![registered.clone()], others];
+    for stage in &mut stages {
+        stage.retain(|url| Some(url.as_str()) != expected.silent);
+    }
+    let mut stages = stages.into_iter().filter(|stage: &Vec<String>| !stage.is_empty());
     let ask = |url: String| -> BoxFuture<(String, LoggedIn)> {
         let search = &search;
         Box::pin(async move {
@@ -74,6 +81,14 @@ pub(super) async fn connect(
         })
     };
     let mut running: FuturesUnordered<BoxFuture<(String, LoggedIn)>> = FuturesUnordered::new();
+    if let Some(url) = expected.silent {
+        search.asked().insert(url.to_owned(), None);
+        running.push(Box::pin(std::future::pending()));
+    }
+    let is_it = |found: &Option<String>| {
+        let unclear = pool_id.is_none() || found.is_none();
+        *found == pool_id || (unclear && expected.silent.is_none())
+    };
     let (mut failed, mut stranger, mut supporters) = (BTreeMap::new(), None, Vec::new());
     let (hedge, again) = (tokio::time::sleep(Duration::ZERO), tokio::time::sleep(AGAIN));
     tokio::pin!(hedge, again);
@@ -81,7 +96,7 @@ pub(super) async fn connect(
     loop {
         tokio::select! {
             Some((url, result)) = running.next(), if !running.is_empty() => match result {
-                Ok((client, found)) if pool_id.is_none() || found.is_none() || found == pool_id => {
+                Ok((client, found)) if is_it(&found) => {
                     return Ok((client.take(), found));
                 }
                 Ok((client, found)) => {
@@ -138,6 +153,24 @@ pub(super) async fn connect(
     };
     let unanswered = || LinkError::Unreachable("no host of the pool answers".to_owned());
     Err(telling.or(first).unwrap_or_else(unanswered))
+}
+
+/// Looks for another master beside a link whose host lets us wait, until that is given up.
+pub(super) async fn another_master(shared: Arc<Shared>, id: String, silent: String) -> Arc<Client> {
+    tokio::time::sleep(shared.pace.poll + OVERDUE).await;
+    let expected = Expected {
+        led: None,
+        is_published: true,
+        patience: ASKING,
+        silent: Some(&silent),
+    };
+    match connect(&shared, &id, expected).await {
+        Ok((client, _)) => client,
+        Err(error) => {
+            tracing::debug!(server = %id, %error, "no other master can be looked for");
+            std::future::pending().await
+        }
+    }
 }
 
 /// Whether it is about us or the registration, and not about the host of the moment.

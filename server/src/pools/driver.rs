@@ -13,14 +13,13 @@ use super::{
     LinkError,
     backoff::Backoff,
     call::Pool,
-    connect::{Expected, connect},
+    connect::{Expected, another_master, connect},
     links::{Link, Links, Shared},
     records::Records,
 };
 use crate::{auth::tokens::now_ms, inventory::convert::essence_changed, inventory::store::Source};
 use app::model::light::LinkStatus;
 use std::{
-    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -218,13 +217,14 @@ impl Driver {
             led: led.as_deref(),
             is_published: self.heard.is_some(),
             patience: LOGIN_PATIENCE * (1 << self.slow_logins.min(2)),
+            silent: None,
         };
         let begun = Instant::now();
         let connected = tokio::select! {
             () = cancel.cancelled() => return LinkError::Stopped,
             connected = self.meanwhile_withdraw(connect(&shared, &id, expected)) => connected,
         };
-        let (client, found) = match connected {
+        let (mut client, found) = match connected {
             Ok(connected) => connected,
             Err(error) => {
                 if begun.elapsed() >= LOGIN_PATIENCE {
@@ -242,39 +242,59 @@ impl Driver {
             client.logout().await;
             return LinkError::PoolAlreadyConnected { pool_id };
         }
-        self.led = Some(client.endpoint().url.clone());
         if let Some(outcome) = self.outcome.take() {
             drop(outcome.send(Ok(())));
         }
-        let error = tokio::select! {
-            () = cancel.cancelled() => LinkError::Stopped,
-            followed = self.follow(&client, watch, backoff) => {
-                let Err(error) = followed;
-                error
+        loop {
+            self.led = Some(client.endpoint().url.clone());
+            let followed = tokio::select! {
+                () = cancel.cancelled() => Err(LinkError::Stopped),
+                followed = self.follow(&client, watch, backoff) => followed,
+            };
+            self.pool.set_client(None);
+            if cancel.is_cancelled() {
+                client.logout().await;
+                return LinkError::Stopped;
             }
-        };
-        self.pool.set_client(None);
-        client.logout().await;
-        error
+            // A host that lets us wait does so with this, too.
+            let left = client.clone();
+            self.shared.tracker.spawn(async move { left.logout().await });
+            match followed {
+                Ok(leads_now) => client = leads_now,
+                Err(error) => return error,
+            }
+        }
     }
 
-    /// Keeps the inventory equal to the pool until that fails.
+    /// Keeps the inventory equal to the pool until that fails, or another host turns out to lead it.
     async fn follow(
         &mut self,
         client: &Arc<Client>,
         watch: &mut Watch,
         backoff: &mut Backoff,
-    ) -> Result<Infallible, LinkError> {
+    ) -> Result<Arc<Client>, LinkError> {
         if let Some(comparing) = self.comparing.take() {
             comparing.abort();
         }
         watch.reconnected();
         let mut listing = true;
         loop {
-            let (polled, gone) = if std::mem::take(&mut listing) {
-                (Some(self.meanwhile_withdraw(watch.poll(client)).await), None)
-            } else {
-                self.next(client, watch).await?
+            let (shared, url) = (self.shared.clone(), client.endpoint().url.clone());
+            let another = another_master(shared, self.id.clone(), url);
+            let is_listing = std::mem::take(&mut listing);
+            let news = async {
+                if is_listing {
+                    let polled = self.meanwhile_withdraw(watch.poll(client)).await;
+                    return Ok((Some(polled), None));
+                }
+                self.next(client, watch).await
+            };
+            let (polled, gone) = tokio::select! {
+                news = news => news?,
+                leads_now = another => {
+                    tracing::warn!(server = %self.id, url = %leads_now.endpoint().url, "another host leads the pool, and the one before says nothing");
+                    return Ok(leads_now);
+                }
             };
             for batch in [gone.map(|gone| Ok(watch.compared(gone))), polled]
                 .into_iter()

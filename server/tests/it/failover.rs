@@ -3,6 +3,8 @@
 
 use crate::support::*;
 use serde_json::{Value, json};
+use server::limits::{Limits, Pace};
+use std::time::Duration;
 use xapi_sim::{PoolConfig, SimPool};
 
 /// Three hosts with addresses and certificates of their own.
@@ -138,4 +140,38 @@ async fn hosts_that_let_us_wait_do_not_keep_us_from_asking_the_others() {
     pool.cut_connections();
     led_by(&mut client, &pool, &id, 4).await;
     sees_changes(&mut client, &pool, "among the frozen").await;
+}
+
+#[tokio::test]
+async fn a_frozen_master_is_left_for_the_one_that_leads_now() {
+    let pool = three_hosts(75).await;
+    let server = TestServer::start_with(Limits {
+        pace: Pace {
+            poll: Duration::from_millis(500),
+            ..Pace::default()
+        },
+        ..Limits::default()
+    })
+    .await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+    pool.trouble("black-hole", "on@0").await.expect("a fault");
+    pool.change_master(1).expect("another host");
+    let master = pool.members()[1].host.clone();
+    let master = pool.read(|db| db.text("host", &master, "uuid"));
+    let seen = client.server_until(&id, "the new master leads", |server| {
+        // The poll was not waited for until it was given up.
+        assert_eq!(server["status"], "connected");
+        server["master"] == json!(master)
+    });
+    seen.await;
+    sees_changes(&mut client, &pool, "under the new master").await;
+    pool.trouble("black-hole", "off@0").await.expect("an end");
+    eventually("one session is left", async || {
+        (pool.read(|db| db.refs("session").len()) == 1).then_some(())
+    })
+    .await;
+    server.stop().await;
+    pool.stop().await;
 }

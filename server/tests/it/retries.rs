@@ -201,3 +201,21 @@ async fn what_only_reads_does_not_wait_for_a_link_that_was_given_up() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_a_silent_host_was_asked_to_change_is_told_soon_after_its_link_was_given_up() {
+    let mut scene = scene().await;
+    let (_, id) = guest(&scene.pool, "Running");
+    scene.pool.set_black_hole(true);
+    let asked = json!({ "id": id, "tag": "silent" });
+    let asked = scene.client.request("tag.add", asked).await;
+    eventually("it is under way", async || {
+        (scene.pool.stats().calls_of("VM.add_tags") == 1).then_some(())
+    })
+    .await;
+    let mut other = scene.server.admin().await;
+    other.ok("server.disable", json!({ "id": scene.link })).await;
+    let answer = scene.client.answer().await;
+    assert_eq!(answer["id"], asked);
+    assert_eq!(answer["error"]["data"]["code"], "OUTCOME_UNKNOWN", "{answer}");
+}

@@ -18,7 +18,7 @@ use xapi::{
     records::Class,
     watch::{Event, Operation},
 };
-use xapi_sim::{ChurnKind, PoolConfig, SimPool};
+use xapi_sim::{ChurnKind, Member, PoolConfig, SimPool};
 
 const POOLS: usize = 5;
 const CHANGES_PER_SECOND: f64 = 1_000.0;
@@ -215,6 +215,28 @@ impl World {
         true
     }
 
+    /// A fault that lasts until all are ended.
+    pub async fn hold(&self, at: usize, name: &str, argument: &str) {
+        let begun = self.sites[at].pool.trouble(name, argument).await;
+        begun.expect("a fault");
+    }
+
+    /// Each pool's master says nothing any more, and the next host leads: nobody is told.
+    pub async fn freeze_masters(&mut self) {
+        // Whoever asks a frozen host for something is told more slowly.
+        self.callers.rest().await;
+        for site in &self.sites {
+            let members = site.pool.members();
+            let master = members.iter().position(|member| member.is_master);
+            let master = master.expect("a master");
+            let frozen = format!("on@{master}");
+            site.pool.trouble("black-hole", &frozen).await.expect("a fault");
+            let next = (master + 1) % members.len();
+            site.pool.change_master(next).expect("another host");
+        }
+        self.healed = Instant::now();
+    }
+
     /// Ends one fault.
     async fn end(&mut self, at: usize, fault: &'static Fault) {
         let site = &mut self.sites[at];
@@ -230,7 +252,7 @@ impl World {
                     site.pool.power_on(dead).await.expect("it starts");
                 }
             }
-            End::Acceptance => self.accept(at).await,
+            End::Acceptance => self.accept(at, None).await,
         }
     }
 
@@ -243,23 +265,31 @@ impl World {
                 let at = self.sites.iter().position(|site| server["id"] == site.server);
                 let at = at.expect("a pool of ours");
                 let shown = server["error"]["fingerprint"].as_str().map(str::to_lowercase);
-                let members = self.sites[at].pool.members();
-                assert!(
-                    shown.is_none() || members.iter().any(|member| member.fingerprint_sha256 == shown),
-                    "a certificate of nobody: {server:#}"
-                );
-                self.accept(at).await;
+                self.accept(at, shown).await;
             }
         }
     }
 
-    /// An administrator looks at the certificate of the master and pins it.
-    async fn accept(&mut self, at: usize) {
+    /// An administrator accepts the certificate that is shown, of whichever host it is; where none is, the one of the
+    /// master is looked at.
+    async fn accept(&mut self, at: usize, shown: Option<String>) {
         let site = &self.sites[at];
         let id = &site.server;
+        let amended = match shown {
+            Some(shown) => {
+                let members = site.pool.members();
+                let has_it = |member: &&Member| member.fingerprint_sha256.as_ref() == Some(&shown);
+                let member = members.iter().find(has_it);
+                let member = member.expect("a certificate of one of the pool's hosts");
+                let address = member.address.expect("an address");
+                json!({ "id": id, "host": format!("https://{address}"), "fingerprint": shown })
+            }
+            None => {
+                let host = site.pool.master_url().expect("a master");
+                json!({ "id": id, "host": host, "fingerprint": "first-use" })
+            }
+        };
         self.admin.ok("server.disable", json!({ "id": id })).await;
-        let host = site.pool.master_url().expect("a master");
-        let amended = json!({ "id": id, "host": host, "fingerprint": "first-use" });
         self.admin.ok("server.set", amended).await;
         // It may be that another fault is in the way; the server goes on trying.
         drop(self.admin.call("server.enable", json!({ "id": id })).await);
@@ -277,7 +307,7 @@ impl World {
             }
             self.sites[at].pool.trouble("off", "").await.expect("an end");
             if accept {
-                self.accept(at).await;
+                self.accept(at, None).await;
             }
         }
         self.healed = Instant::now();
