@@ -10,27 +10,20 @@ use crate::{
     limits::Limits,
     persist::{self, Backend, Store, StoreError, records::UserRecord, redis::Place, secrets::Secrets},
     pools::{Pools, Registration, RegistryError},
-    rpc::{connection::Connections, error::Failure, feed::Feed, methods, registry::Registry, room::Rooms},
+    rpc::{
+        connection::Connections, error::Failure, feed::Feed, listings::Listings, methods, registry::Registry,
+        room::Rooms,
+    },
     transfer::{self, Export, Line, TransferError},
 };
 use anyhow::Context as _;
 use app::rpc::{ErrorCode, RpcError};
-use bytes::Bytes;
 use serde_json::Value;
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// Shared bytes that go with the last client that is sent them.
-struct Whole(Arc<Bytes>);
-
-impl AsRef<[u8]> for Whole {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 /// Everything that a request may need.
 pub struct App {
@@ -47,22 +40,25 @@ pub struct App {
     pub connections: Connections,
     /// For messages that are being worked on.
     pub rooms: Arc<Rooms>,
+    pub listings: Arc<Listings>,
     pub registry: Registry,
     pub downloads: Downloads,
     pub uploads: Uploads,
     /// What waits for the browsers of pages.
     pub waiting: Waiting,
-    /// The last whole listing, as long as a client is still being sent it.
-    whole: Mutex<Option<(u64, Weak<Bytes>)>>,
     /// Tells one run of the server from another: revisions mean something within one only.
     pub epoch: u64,
     pub started: Instant,
     cancel: CancellationToken,
+    /// Calls that still run are not waited for any longer.
+    pub given_up: CancellationToken,
+    /// Calls that will have a record in the audit log.
+    pub noting: TaskTracker,
     tasks: TaskTracker,
 }
 
-/// Calls that run when the server is told to stop get so long to be answered.
-const GRACE: Duration = Duration::from_secs(20);
+/// Calls that are not answered when the server stops get so long to be written down as what was begun, at least.
+const NOTING: Duration = Duration::from_secs(5);
 /// After a failure to read what the store knows better.
 const REREAD: Duration = Duration::from_secs(1);
 
@@ -132,15 +128,17 @@ impl App {
             feed,
             connections: Connections::default(),
             rooms: Rooms::new(limits.messages),
+            listings: Arc::new(Listings::new(limits.listings, limits.room_patience)),
             registry: Registry::new(methods::all()),
             downloads: Downloads::new(limits.tickets),
             uploads: Uploads::new(limits.tickets),
             waiting: Waiting::default(),
-            whole: Mutex::default(),
             // 53 bits: the browser's numbers hold it.
             epoch: rand::random::<u64>() >> 11,
             started: Instant::now(),
             cancel: CancellationToken::new(),
+            given_up: CancellationToken::new(),
+            noting: TaskTracker::new(),
             tasks: TaskTracker::new(),
             limits,
         });
@@ -277,11 +275,8 @@ impl App {
             Some(id) => self.accounts.user(id).map(|user| user.email.clone()),
             // Of those who are there; anything else may be a password in the wrong field.
             None => name.and_then(|name| {
-                let name = name.to_lowercase();
-                let mut users = self.accounts.users().into_iter();
-                users
-                    .find(|user| user.email.to_lowercase() == name)
-                    .map(|user| user.email)
+                let (_, user) = self.accounts.by_email(name)?;
+                Some(user.email.clone())
             }),
         };
         let unknown = name.filter(|_| known.is_none());
@@ -315,23 +310,6 @@ impl App {
         })
     }
 
-    /// The JSON of all objects; clients that ask while nothing changes share it.
-    pub fn whole_inventory(&self) -> Bytes {
-        let mut kept = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        let revision = self.inventory.revision();
-        if let Some((known, json)) = kept
-            .as_ref()
-            .and_then(|(known, json)| Some((*known, json.upgrade()?)))
-            && known == revision
-        {
-            return Bytes::from_owner(Whole(json));
-        }
-        let (revision, all) = self.inventory.all();
-        let json = Arc::new(crate::rpc::methods::join(&all));
-        *kept = Some((revision, Arc::downgrade(&json)));
-        Bytes::from_owner(Whole(json))
-    }
-
     /// Cancelled when the server stops.
     pub fn cancelled(&self) -> CancellationToken {
         self.cancel.clone()
@@ -340,11 +318,16 @@ impl App {
     /// Ends clients when their calls are answered, or after a while, then links.
     pub async fn stop(&self) {
         self.cancel.cancel();
-        if tokio::time::timeout(GRACE, self.connections.gone())
+        if tokio::time::timeout(self.limits.stopping, self.connections.gone())
             .await
             .is_err()
         {
             tracing::warn!("some calls are not answered: what they began goes on in their pools");
+        }
+        self.given_up.cancel();
+        self.noting.close();
+        if tokio::time::timeout(NOTING, self.noting.wait()).await.is_err() {
+            tracing::error!("calls were not written down in the audit log: it cannot be written");
         }
         for connection in self.connections.list() {
             connection.closing.cancel();

@@ -11,12 +11,12 @@ mod hide;
 mod record;
 mod verify;
 
-pub use files::Keep;
+pub use files::{Keep, walk_back};
 pub use hide::{shown, without_secrets};
 pub use record::{Key, Record};
 pub use verify::{Problem, Verified, Wanted, verify};
 
-use crate::auth::tokens::now_ms;
+use crate::{auth::tokens::now_ms, neighbours};
 use app::rpc::ErrorCode;
 use files::Files;
 use serde_json::{Map, Value, json};
@@ -110,12 +110,13 @@ impl Failures {
             (state.minute, state.all) = (minute, 0);
             state.noted.clear();
         }
-        let of_address = state.noted.get(address).copied().unwrap_or_default();
+        let address = neighbours::of_text(address);
+        let of_address = state.noted.get(&address).copied().unwrap_or_default();
         if of_address >= FAILURES_PER_MINUTE || state.all >= FAILURES_OF_ALL {
             state.left_out += 1;
             return None;
         }
-        state.noted.insert(address.to_owned(), of_address + 1);
+        state.noted.insert(address, of_address + 1);
         state.all += 1;
         Some(std::mem::take(&mut state.left_out))
     }
@@ -355,14 +356,4 @@ fn write_all(mut files: Files, mut entries: mpsc::Receiver<Entry>, failing: &Ato
             return;
         }
     }
-}
-
-/// The newest records first; see [`files::read_back`]. Reads files: not on a thread that answers others.
-pub fn read_back(
-    folder: &Path,
-    newest: Option<&str>,
-    most: usize,
-    fits: impl Fn(&Record) -> bool,
-) -> std::io::Result<Vec<Record>> {
-    files::read_back(folder, newest, most, fits)
 }

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use throttle::{Attempt, Checks, Throttle};
 use tokens::{Expiry, Tokens};
@@ -64,14 +64,12 @@ const OTP_IS_SET: &str = "********";
 pub struct Accounts {
     store: Store,
     secrets: Secrets,
-    people: RwLock<People>,
+    people: Arc<RwLock<People>>,
     /// One change of people at a time, in the store and in memory alike.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
     pub tokens: Tokens,
     throttle: Throttle,
     checks: Checks,
-    /// The step of the last one-time password of a user, which must not be used again.
-    used_otps: Mutex<FxHashMap<String, u64>>,
 }
 
 #[derive(Default)]
@@ -91,6 +89,20 @@ impl People {
     }
 }
 
+/// A second step that was wrong; or that could not be looked at, which is nobody's guess.
+fn refused(attempt: Attempt, used: Result<bool, StoreError>) -> SignInError {
+    match used {
+        Ok(_) => {
+            attempt.failed();
+            SignInError::InvalidCredentials
+        }
+        Err(error) => {
+            attempt.untried();
+            error.into()
+        }
+    }
+}
+
 impl Accounts {
     /// `most_tokens`: of one user.
     pub async fn open(store: Store, secrets: Secrets, most_tokens: usize) -> Result<Self, StoreError> {
@@ -107,12 +119,11 @@ impl Accounts {
         Ok(Self {
             store,
             secrets,
-            people: RwLock::new(people),
-            writing: tokio::sync::Mutex::default(),
+            people: Arc::new(RwLock::new(people)),
+            writing: Arc::default(),
             tokens,
             throttle,
             checks: Checks::default(),
-            used_otps: Mutex::default(),
         })
     }
 
@@ -132,7 +143,7 @@ impl Accounts {
         self.people().users.get(id).cloned()
     }
 
-    fn by_email(&self, email: &str) -> Option<(String, Arc<UserRecord>)> {
+    pub fn by_email(&self, email: &str) -> Option<(String, Arc<UserRecord>)> {
         let people = self.people();
         // As Redis indexes of today's product: case does not count, in any script.
         let email = email.to_lowercase();
@@ -212,19 +223,26 @@ impl Accounts {
                 drop(self.renew_hash(&user_id, &user, password).await);
                 return Err(SignInError::OtpNeeded);
             };
-            if !self.is_fresh_otp(&user_id, sealed, code) {
-                attempt.failed();
-                return Err(SignInError::InvalidCredentials);
-            }
+            return match self.use_otp(&user_id, sealed, code).await {
+                Ok(true) => {
+                    attempt.succeeded();
+                    Ok(self.signed_in(user_id, &user, password).await)
+                }
+                other => Err(refused(attempt, other)),
+            };
         }
         attempt.succeeded();
-        let renewed = self.renew_hash(&user_id, &user, password).await;
-        Ok(SignedIn {
+        Ok(self.signed_in(user_id, &user, password).await)
+    }
+
+    async fn signed_in(&self, user_id: String, user: &UserRecord, password: &str) -> SignedIn {
+        let renewed = self.renew_hash(&user_id, user, password).await;
+        SignedIn {
             user_id,
             expires: None,
             token: None,
             password_hash: renewed.or_else(|| user.password_hash.clone()),
-        })
+        }
     }
 
     /// What is left of a sign-in whose password was right, and which wants a one-time password.
@@ -250,10 +268,12 @@ impl Accounts {
         let user = user.ok_or(SignInError::InvalidCredentials)?;
         let attempt = self.throttle.attempt(&user.email, address).await;
         let attempt = attempt.ok_or(SignInError::TooFast)?;
-        let sealed = user.sealed_otp.as_deref();
-        if !sealed.is_some_and(|sealed| self.is_fresh_otp(&half.user_id, sealed, code)) {
-            attempt.failed();
-            return Err(SignInError::InvalidCredentials);
+        let used = match &user.sealed_otp {
+            Some(sealed) => self.use_otp(&half.user_id, sealed, code).await,
+            None => Ok(false),
+        };
+        if !matches!(used, Ok(true)) {
+            return Err(refused(attempt, used));
         }
         attempt.succeeded();
         Ok(SignedIn {
@@ -264,24 +284,58 @@ impl Accounts {
         })
     }
 
-    /// A one-time password that is right and was not used before.
-    fn is_fresh_otp(&self, user_id: &str, sealed: &str, code: &str) -> bool {
+    /// Whether this is the one-time password of the moment and was not used before. From then on it was: also after a
+    /// restart.
+    async fn use_otp(&self, user_id: &str, sealed: &str, code: &str) -> Result<bool, StoreError> {
         let Some(secret) = self.secrets.unseal(sealed) else {
             tracing::error!(
                 user = user_id,
                 "the secret of the one-time passwords cannot be read with this key"
             );
-            return false;
+            return Ok(false);
         };
         let now = u64::try_from(tokens::now_ms()).unwrap_or_default() / 1000;
         let Some(step) = otp::step(&secret, code, now) else {
-            return false;
+            return Ok(false);
         };
-        let mut used = self.used_otps.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = used.entry(user_id.to_owned()).or_default();
-        let is_fresh = step > *last;
-        *last = step.max(*last);
-        is_fresh
+        let sealed = sealed.to_owned();
+        self.amend(user_id, move |user| {
+            let is_fresh = user.sealed_otp == Some(sealed) && step > user.used_otp;
+            user.used_otp = step.max(user.used_otp);
+            is_fresh
+        })
+        .await
+    }
+
+    /// Changes somebody, if `change` says that there is something to change. Seen to its end also when nobody waits
+    /// for it any more: what is in the store is in memory.
+    async fn amend(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut UserRecord) -> bool + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let turn = self.writing.clone().lock_owned().await;
+        let (store, people, id) = (self.store.clone(), self.people.clone(), id.to_owned());
+        let amending = tokio::spawn(async move {
+            let _turn = turn;
+            let known = {
+                let people = people.read().unwrap_or_else(PoisonError::into_inner);
+                people.users.get(&id).cloned()
+            };
+            let Some(mut user) = known.map(Arc::unwrap_or_clone) else {
+                return Ok(false);
+            };
+            if !change(&mut user) {
+                return Ok(false);
+            }
+            store.put(&id, &user).await?;
+            let mut people = people.write().unwrap_or_else(PoisonError::into_inner);
+            people.users.insert(id, Arc::new(user));
+            Ok(true)
+        });
+        amending
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string())))
     }
 
     /// Replaces a hash of yore by one of ours, now that the password is known. The sign-in does not depend on
@@ -307,14 +361,14 @@ impl Accounts {
     }
 
     async fn replace_hash(&self, id: &str, old: &str, hash: String) -> Result<(), StoreError> {
-        let _turn = self.writing.lock().await;
-        let same = |user: &Arc<UserRecord>| user.password_hash.as_deref() == Some(old);
-        let Some(user) = self.user(id).filter(same) else {
-            return Ok(());
-        };
-        let mut user = UserRecord::clone(&user);
-        user.password_hash = Some(hash);
-        self.write_users(Vec::new(), [(id.to_owned(), user)]).await
+        let old = old.to_owned();
+        self.amend(id, move |user| {
+            let same = user.password_hash.as_ref() == Some(&old);
+            user.password_hash = Some(hash);
+            same
+        })
+        .await?;
+        Ok(())
     }
 
     /// Whether what opened a session is still there: it may have been taken away while the session was being opened.

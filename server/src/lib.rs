@@ -21,6 +21,7 @@ pub mod http;
 pub mod inventory;
 pub mod limits;
 mod listen;
+mod neighbours;
 pub mod ops;
 pub mod persist;
 pub mod pools;

@@ -22,6 +22,10 @@ pub struct Limits {
     pub message: usize,
     /// What all messages that are being worked on may take in memory.
     pub messages: usize,
+    /// What listings take that clients have not read yet.
+    pub listings: usize,
+    /// What finds no room among them waits so long for it.
+    pub room_patience: Duration,
     /// Downloads, and uploads, of one user that wait at a time.
     pub tickets: usize,
     /// Failed calls of one user that are in the audit log one by one.
@@ -30,6 +34,8 @@ pub struct Limits {
     pub tokens: usize,
     /// Removed objects that are remembered for clients that fall behind.
     pub removals: usize,
+    /// Calls that run when the server is told to stop get so long to be answered.
+    pub stopping: Duration,
     /// Expired tokens are removed from the store that often.
     pub token_sweep: Duration,
 }
@@ -68,10 +74,13 @@ impl Default for Limits {
             batch_answers: 32 << 20,
             message: 1 << 20,
             messages: 128 << 20,
+            listings: 1 << 30,
+            room_patience: Duration::from_secs(10),
             tickets: 20,
             refused: crate::audit::Flood::default(),
             tokens: 1_000,
             removals: crate::inventory::store::REMEMBERED_REMOVALS,
+            stopping: Duration::from_secs(20),
             token_sweep: Duration::from_secs(3600),
         }
     }

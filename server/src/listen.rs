@@ -1,6 +1,7 @@
 //! Accepts connections until told to stop, no more at a time than there are places, and no more of one address than
 //! its share of them.
 
+use crate::neighbours;
 use rustc_hash::FxHashMap;
 use std::{
     collections::VecDeque,
@@ -134,10 +135,9 @@ pub async fn accept<F>(
             accepted.and_then(|(stream, address)| stream.set_nodelay(true).map(|()| (stream, address)));
         match accepted {
             Ok((stream, address)) => {
-                let ip = address.ip().to_canonical();
-                let share = if (places.unlimited)(ip) {
+                let share = if (places.unlimited)(address.ip().to_canonical()) {
                     None
-                } else if let Some(share) = shares.take(ip) {
+                } else if let Some(share) = shares.take(neighbours::of(address.ip())) {
                     Some(share)
                 } else {
                     tracing::debug!(%address, "more connections of one address than its share");
@@ -194,7 +194,7 @@ impl Handshakes {
         {
             let mut going_on = self.going_on();
             going_on.retain(|(_, other)| !other.is_cancelled());
-            going_on.push_back((address.ip().to_canonical(), cancel.clone()));
+            going_on.push_back((neighbours::of(address.ip()), cancel.clone()));
             if going_on.len() > HANDSHAKES
                 && let Some((_, made_room)) = least_worthy(&going_on).and_then(|place| going_on.remove(place))
             {

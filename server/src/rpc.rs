@@ -8,6 +8,7 @@ pub mod feed;
 pub mod filter_turns;
 pub mod frame;
 pub mod lines;
+pub mod listings;
 pub mod methods;
 pub mod registry;
 pub mod room;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    ops::ControlFlow,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -331,14 +332,14 @@ fn next_line(reader: &mut BufReader<File>, end: &mut u64) -> io::Result<Option<S
     Ok(Some(String::new()))
 }
 
-/// The newest records first, from `newest` back (or the last one), as many as wanted that fit.
-pub(super) fn read_back(
+/// The newest records first, from `newest` back (or the last one), as long as `each` goes on. One file is in memory at
+/// a time. Reads files: not on a thread that answers others.
+pub fn walk_back(
     folder: &Path,
     newest: Option<&str>,
-    most: usize,
-    fits: impl Fn(&Record) -> bool,
-) -> io::Result<Vec<Record>> {
-    let (mut found, mut begun) = (Vec::new(), newest.is_none());
+    mut each: impl FnMut(Record) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let mut begun = newest.is_none();
     for (_, path) in numbered(folder)?.iter().rev() {
         let all: Vec<Line> = lines(path)?.collect::<Result<_, _>>()?;
         for line in all.iter().rev() {
@@ -346,15 +347,12 @@ pub(super) fn read_back(
                 continue;
             };
             begun |= newest == Some(record.id.as_str());
-            if begun && fits(&record) {
-                found.push(record);
-                if found.len() >= most {
-                    return Ok(found);
-                }
+            if begun && each(record).is_break() {
+                return Ok(());
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -208,6 +208,7 @@ impl Accounts {
         for (key, value) in change.preferences {
             if key == "otp" {
                 user.sealed_otp = self.sealed_otp(&value)?;
+                user.used_otp = 0;
                 continue;
             }
             match value {

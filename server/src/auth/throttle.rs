@@ -5,6 +5,7 @@
 //!
 //! Names come from anybody: what is kept of them is a hash, and of a bounded number.
 
+use crate::neighbours;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sha2::{Digest, Sha256};
 use std::{
@@ -51,7 +52,11 @@ struct Key([u8; 16]);
 
 impl Key {
     fn of(name: &str, address: &str) -> Self {
-        let digest = Sha256::digest(format!("{}\n{address}", name.to_lowercase()));
+        let digest = Sha256::digest(format!(
+            "{}\n{}",
+            name.to_lowercase(),
+            neighbours::of_text(address)
+        ));
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
         Self(key)
@@ -201,8 +206,9 @@ impl Checks {
 
     /// `None` when the address has its share already.
     pub fn begin(&self, address: &str) -> Option<Check> {
+        let address = neighbours::of_text(address);
         let mut running = self.running();
-        let count = running.entry(address.to_owned()).or_default();
+        let count = running.entry(address.clone()).or_default();
         if *count >= CHECKS {
             return None;
         }
@@ -210,7 +216,7 @@ impl Checks {
         drop(running);
         Some(Check {
             checks: self.clone(),
-            address: address.to_owned(),
+            address,
         })
     }
 }

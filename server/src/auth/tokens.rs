@@ -4,7 +4,11 @@ use crate::persist::{Change, Store, StoreError, records::TokenRecord};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 pub const DEFAULT_VALIDITY_MS: i64 = 30 * DAY_MS;
@@ -48,7 +52,7 @@ pub struct NewToken {
 pub struct Tokens {
     store: Store,
     /// Reading a token and writing it back is one step: or a use would bring a removed one back.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<Mutex<()>>,
     /// Most tokens of one user.
     most: usize,
 }
@@ -63,7 +67,7 @@ impl Tokens {
     pub async fn open(store: Store, most: usize) -> Result<Self, StoreError> {
         let tokens = Self {
             store,
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             most,
         };
         tokens.sweep().await?;
@@ -71,8 +75,8 @@ impl Tokens {
     }
 
     /// Held while tokens are read and changed by somebody else.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
     }
 
     /// What removes all tokens of a user; whoever asks holds the turn.
@@ -136,33 +140,17 @@ impl Tokens {
         secret: &str,
         address: &str,
     ) -> Result<Option<(String, Expiry)>, StoreError> {
-        let _turn = self.turn.lock().await;
-        let id = id_of(secret);
-        let Some(mut token) = self.store.get::<TokenRecord>(&id).await? else {
-            return Ok(None);
-        };
-        let now = now_ms();
-        if token.expiration <= now {
-            self.store.remove::<TokenRecord>(&id).await?;
-            return Ok(None);
-        }
-        let fresh = token
-            .last_uses
-            .get(address)
-            .is_some_and(|&last| now - last < USE_RESOLUTION_MS);
-        if !fresh {
-            token.last_uses.insert(address.to_owned(), now);
-            while token.last_uses.len() > LAST_USES {
-                let oldest = token
-                    .last_uses
-                    .iter()
-                    .min_by_key(|(_, at)| **at)
-                    .map(|(address, _)| address.clone());
-                oldest.and_then(|address| token.last_uses.remove(&address));
-            }
-            self.store.put(&id, &token).await?;
-        }
-        Ok(Some((token.user_id, Expiry(token.expiration))))
+        let (store, id, address) = (self.store.clone(), id_of(secret), address.to_owned());
+        let turn = self.turn().await;
+        // To its end, and only then the next one's turn, also when nobody waits for it any more: a token that is
+        // written late would come back after its removal.
+        let using = tokio::spawn(async move {
+            let _turn = turn;
+            use_kept(&store, &id, address).await
+        });
+        using
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string())))
     }
 
     /// Whether a token is kept under this id.
@@ -243,21 +231,66 @@ impl Tokens {
     }
 }
 
+async fn use_kept(store: &Store, id: &str, address: String) -> Result<Option<(String, Expiry)>, StoreError> {
+    let Some(mut token) = store.get::<TokenRecord>(id).await? else {
+        return Ok(None);
+    };
+    let now = now_ms();
+    if token.expiration <= now {
+        store.remove::<TokenRecord>(id).await?;
+        return Ok(None);
+    }
+    let fresh = token
+        .last_uses
+        .get(&address)
+        .is_some_and(|&last| now - last < USE_RESOLUTION_MS);
+    if !fresh {
+        token.last_uses.insert(address, now);
+        while token.last_uses.len() > LAST_USES {
+            let oldest = token
+                .last_uses
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(address, _)| address.clone());
+            oldest.and_then(|address| token.last_uses.remove(&address));
+        }
+        store.put(id, &token).await?;
+    }
+    Ok(Some((token.user_id, Expiry(token.expiration))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::persist::{memory::Memory, secrets::Secrets};
-    use std::sync::Arc;
+    use futures_util::FutureExt;
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_token_that_is_removed_while_it_is_used_stays_removed() {
+    async fn tokens() -> Arc<Tokens> {
         let key = std::env::temp_dir().join(format!("xo-key-{}", uuid::Uuid::new_v4()));
         let secrets = Secrets::open(&key).expect("a key");
         let store = Store::open(Arc::new(Memory::default()), &secrets)
             .await
             .expect("opened");
         std::fs::remove_file(key).expect("removed");
-        let tokens = Arc::new(Tokens::open(store, 10).await.expect("opened"));
+        Arc::new(Tokens::open(store, 10).await.expect("opened"))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_token_whose_use_is_given_up_does_not_come_back() {
+        let tokens = tokens().await;
+        for round in 0..200 {
+            let secret = tokens.create(NewToken::default()).await.expect("created");
+            let address = format!("10.0.0.{round}");
+            drop(tokens.use_token(&secret, &address).now_or_never());
+            let names = [secret.clone()];
+            tokens.remove(&names, None).await.expect("removed");
+            assert!(!tokens.is_there(&id_of(&secret)).await.expect("answered"));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_token_that_is_removed_while_it_is_used_stays_removed() {
+        let tokens = tokens().await;
         for round in 0..200 {
             let secret = tokens.create(NewToken::default()).await.expect("created");
             let (using, used) = (tokens.clone(), secret.clone());

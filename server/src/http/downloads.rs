@@ -16,16 +16,70 @@ use axum::{
 };
 use serde_json::json;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Something to fetch.
 pub struct Download {
     pub content_type: &'static str,
     pub name: Option<String>,
-    pub parts: Vec<Bytes>,
-    /// Lines behind that: of objects that are looked at again when they are fetched, since rights may have changed.
-    pub objects: Vec<Arc<Object>>,
+    pub content: Content,
     /// The audit log tells that it was fetched, under the name of this method.
     pub noted: Option<&'static str>,
+}
+
+pub enum Content {
+    Whole(Bytes),
+    /// A line for each; they are looked at again when they are fetched, since rights may have changed.
+    Objects(Vec<Arc<Object>>),
+    /// Read while it is sent, on a thread of its own.
+    Read(Box<dyn FnOnce(Sender) + Send>),
+}
+
+/// Takes pieces of a content. Waits for whoever fetches it.
+pub struct Sender(mpsc::Sender<std::io::Result<Bytes>>);
+
+impl Sender {
+    /// False when nobody wants more.
+    pub fn send(&self, piece: std::io::Result<Bytes>) -> bool {
+        self.0.blocking_send(piece).is_ok()
+    }
+}
+
+/// Pieces that are ready to be sent.
+const AHEAD: usize = 64;
+
+impl Content {
+    /// The bytes, and how many there are if that is known.
+    fn into_body(self, app: &App, owner: &Owner) -> (Option<usize>, Body) {
+        let pieces = match self {
+            Self::Whole(bytes) => vec![bytes],
+            Self::Objects(objects) => {
+                let caller = owner.caller(app);
+                let seen = |object: &Arc<Object>| {
+                    let rights = caller
+                        .as_ref()
+                        .map(|caller| app.access.rights(caller, &object.id));
+                    rights.is_some_and(|rights| rights.has(Right::View))
+                };
+                let lines = objects.into_iter().filter(seen);
+                lines
+                    .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")])
+                    .collect()
+            }
+            Self::Read(read) => {
+                let (sender, mut pieces) = mpsc::channel(AHEAD);
+                tokio::task::spawn_blocking(move || read(Sender(sender)));
+                let stream = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
+                return (None, Body::from_stream(stream));
+            }
+        };
+        let length = pieces.iter().map(Bytes::len).sum();
+        let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+        (
+            Some(length),
+            Body::from_stream(futures_util::stream::iter(pieces)),
+        )
+    }
 }
 
 /// What waits to be fetched.
@@ -91,19 +145,13 @@ pub async fn take(
     if let Err(reason) = may {
         return (StatusCode::FORBIDDEN, format!("{reason}\n")).into_response();
     }
-    let mut parts = offer.parts;
-    if let Some(caller) = owner.caller(&app) {
-        let seen = |object: &&Arc<Object>| app.access.rights(&caller, &object.id).has(Right::View);
-        let lines = offer.objects.iter().filter(seen);
-        parts.extend(lines.flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")]));
+    let (length, body) = offer.content.into_body(&app, &owner);
+    let mut response = ([(header::CONTENT_TYPE, offer.content_type)], body).into_response();
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length.into());
     }
-    let length: usize = parts.iter().map(Bytes::len).sum();
-    let parts = parts.into_iter().map(Ok::<_, std::convert::Infallible>);
-    let headers = [
-        (header::CONTENT_TYPE, offer.content_type.to_owned()),
-        (header::CONTENT_LENGTH, length.to_string()),
-    ];
-    let mut response = (headers, Body::from_stream(futures_util::stream::iter(parts))).into_response();
     // Names are ours, and of plain characters.
     let disposition = offer.name.map(|name| format!("attachment; filename=\"{name}\""));
     if let Some(Ok(disposition)) = disposition.map(HeaderValue::try_from) {

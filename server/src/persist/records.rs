@@ -21,6 +21,13 @@ pub struct UserRecord {
     pub auth_providers: BTreeMap<String, Map<String, Value>>,
     /// Secret of the one-time passwords (base32), sealed.
     pub sealed_otp: Option<String>,
+    /// The step of the last one-time password that was used: neither it nor an earlier one is good again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub used_otp: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Record for UserRecord {

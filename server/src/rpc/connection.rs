@@ -1,13 +1,13 @@
 //! One client: who it is, what it watches, and what waits to be sent to it.
 
 use super::{frame::Frame, registry::Caller, views::Views};
-use crate::{app::App, auth::SignedIn, auth::tokens::now_ms};
+use crate::{app::App, auth::SignedIn, auth::tokens::now_ms, neighbours};
 use rustc_hash::FxHashMap;
 use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::{Notify, mpsc};
@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Calls of one client that run at a time; further messages are not read until one has ended.
 pub const CALLS_AT_A_TIME: usize = 512;
+
+/// Answers that a client has not read yet, in bytes; with more of them no call of it begins.
+const UNREAD: usize = 1 << 20;
 
 /// When `all` notifications begin: a client of old that never expected a frame before its first answer
 /// must not meet one.
@@ -57,12 +60,17 @@ impl Transport {
 pub struct Connection {
     pub id: u64,
     pub address: String,
+    neighbours: String,
     /// Secret of the `token` cookie of a same-origin upgrade.
     pub cookie: Option<String>,
     pub transport: Transport,
     session: Mutex<Session>,
     pub views: Mutex<Views>,
     answers: mpsc::UnboundedSender<Frame>,
+    /// What is in the channel takes so much.
+    unread: AtomicUsize,
+    /// Something was read.
+    read: Notify,
     /// Something besides the inventory wants attention: a view was opened, notifications begin.
     pub attention: Notify,
     pub closing: CancellationToken,
@@ -70,7 +78,7 @@ pub struct Connection {
 
 impl Connection {
     /// The connection and the answers that its transport has to send. The channel needs no bound of its
-    /// own: there is at most one answer for each running call.
+    /// own: see [`Self::until_answers_are_read`].
     pub fn new(
         id: u64,
         address: String,
@@ -80,6 +88,7 @@ impl Connection {
         let (answers, receiver) = mpsc::unbounded_channel();
         let connection = Self {
             id,
+            neighbours: neighbours::of_text(&address),
             address,
             cookie,
             transport,
@@ -89,6 +98,8 @@ impl Connection {
             }),
             views: Mutex::default(),
             answers,
+            unread: AtomicUsize::new(0),
+            read: Notify::new(),
             attention: Notify::new(),
             closing: CancellationToken::new(),
         };
@@ -168,7 +179,30 @@ impl Connection {
         }
     }
 
+    /// Waits while many answers are unread: who asks without reading makes no more of them. When the transport is
+    /// gone, what was asked is done all the same, and nobody keeps the answers.
+    pub async fn until_answers_are_read(&self) {
+        loop {
+            let read = self.read.notified();
+            tokio::pin!(read);
+            read.as_mut().enable();
+            if self.unread.load(Ordering::Relaxed) < UNREAD {
+                return;
+            }
+            tokio::select! {
+                () = read => {}
+                () = self.answers.closed() => return,
+            }
+        }
+    }
+
+    pub fn was_read(&self, answer: &Frame) {
+        self.unread.fetch_sub(answer.memory(), Ordering::Relaxed);
+        self.read.notify_waiters();
+    }
+
     pub fn answer(&self, frame: Frame) {
+        self.unread.fetch_add(frame.memory(), Ordering::Relaxed);
         // The transport is gone: so is whoever asked.
         if self.answers.send(frame).is_err() {
             tracing::trace!(connection = self.id, "an answer came too late");
@@ -210,7 +244,7 @@ impl Connections {
         let alike = open.values().filter(same).count();
         let strange = open
             .values()
-            .filter(|other| other.address == connection.address && other.signed_in().is_none())
+            .filter(|other| other.neighbours == connection.neighbours && other.signed_in().is_none())
             .count();
         let admitted = alike < most && strange < strangers;
         if admitted {
@@ -289,6 +323,29 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn nothing_begins_while_answers_are_unread() {
+        let (connection, mut answers) = Connection::new(1, "a".to_owned(), None, Transport::Lines);
+        let large = || Frame::text(vec![vec![b'x'; UNREAD].into()]);
+        assert!(connection.until_answers_are_read().now_or_never().is_some());
+        connection.answer(large());
+        let waiting = tokio::spawn({
+            let connection = connection.clone();
+            async move { connection.until_answers_are_read().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        connection.was_read(&answers.recv().await.expect("the answer"));
+        waiting.await.expect("it may begin");
+        connection.answer(large());
+        drop(answers);
+        assert!(
+            connection.until_answers_are_read().now_or_never().is_some(),
+            "nobody will read them"
+        );
+    }
 
     #[test]
     fn one_kind_of_connections_does_not_take_the_places_of_another() {

@@ -86,7 +86,6 @@ async fn run<W: Wire>(
     let sign_in_time = tokio::time::sleep(app.limits.sign_in_time);
     tokio::pin!(sign_in_time);
     let mut greeted = false;
-    // A message that waits for room.
     let mut came = None;
     let stopping = app.cancelled();
     loop {
@@ -116,7 +115,7 @@ async fn run<W: Wire>(
                 };
             }
             Some(answer) = answers.recv() => {
-                if write(app, wire, &answer).await.is_err() {
+                if write_answer(app, connection, wire, &answer).await.is_err() {
                     return End::Closed;
                 }
             }
@@ -172,7 +171,7 @@ async fn last_answers<W: Wire>(
             biased;
             () = connection.closing.cancelled() => return End::Closed,
             Some(answer) = answers.recv() => {
-                if write(app, wire, &answer).await.is_err() {
+                if write_answer(app, connection, wire, &answer).await.is_err() {
                     return End::Closed;
                 }
             }
@@ -181,11 +180,20 @@ async fn last_answers<W: Wire>(
         }
     }
     while let Ok(answer) = answers.try_recv() {
-        if write(app, wire, &answer).await.is_err() {
+        if write_answer(app, connection, wire, &answer).await.is_err() {
             break;
         }
     }
     End::Closed
+}
+
+/// A message that waits for room.
+struct Came {
+    message: Bytes,
+    cost: usize,
+    own: OwnedSemaphorePermit,
+    /// It is not kept waiting any longer.
+    until: Instant,
 }
 
 /// The next message, a turn to answer it and room for it; without them nothing more is read. Can be given up
@@ -197,33 +205,34 @@ async fn next_message<W: Wire>(
     longest: usize,
     turns: &Arc<Semaphore>,
     places: usize,
-    came: &mut Option<(Bytes, usize, OwnedSemaphorePermit)>,
+    came: &mut Option<Came>,
 ) -> Result<Option<(Bytes, Turn)>, End> {
     if came.is_none() {
         // The semaphore is never closed.
         let places = u32::try_from(places).unwrap_or(u32::MAX);
-        let Ok(turn) = turns.clone().acquire_many_owned(places).await else {
+        let Ok(own) = turns.clone().acquire_many_owned(places).await else {
             return Ok(None);
         };
         let message = wire.next(longest).await?;
-        *came = message.map(|message| {
-            let cost = room::cost(&message);
-            (message, cost, turn)
+        *came = message.map(|message| Came {
+            cost: room::cost(&message),
+            message,
+            own,
+            until: Instant::now() + app.limits.room_patience,
         });
     }
-    let Some((_, cost, _)) = came.as_ref() else {
+    let Some(waiting) = came.as_ref() else {
         return Ok(None);
     };
-    let room = dispatch::room_for(app, connection, *cost).await;
-    let turns = turns.clone();
-    Ok(came.take().map(|(message, cost, own)| {
+    let room = dispatch::room_for(app, connection, waiting.cost, waiting.until).await;
+    Ok(came.take().map(|came| {
         let turn = Turn {
-            turns,
-            own,
-            cost,
-            _room: room,
+            turns: turns.clone(),
+            own: came.own,
+            cost: came.cost,
+            room,
         };
-        (message, turn)
+        (came.message, turn)
     }))
 }
 
@@ -232,6 +241,7 @@ fn call(app: &Arc<App>, connection: &Arc<Connection>, calls: &TaskTracker, messa
     let was_signed_in = connection.signed_in().is_some();
     let closing = connection.closing.clone();
     let work = async move {
+        connection.until_answers_are_read().await;
         let opened = views::noting_opened(async {
             if let Some(frame) = dispatch::answer(&app, &connection, &message, turn).await {
                 connection.answer(frame);
@@ -283,7 +293,9 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
     };
     let watches_views = !connection.views().is_empty();
     for frame in &frames {
-        write(app, wire, frame).await.map_err(|_| End::Closed)?;
+        write(app, connection, wire, frame)
+            .await
+            .map_err(|_| End::Closed)?;
     }
     // Who has views is told through them.
     if let Notifications::On { since } = connection.notifications()
@@ -296,7 +308,9 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
             return Err(End::Because(Reason::GoingAway, "too far behind: connect again"));
         }
         for frame in &chunk.frames {
-            write(app, wire, frame).await.map_err(|_| End::Closed)?;
+            write(app, connection, wire, frame)
+                .await
+                .map_err(|_| End::Closed)?;
         }
         connection.told(chunk.to);
         more |= chunk.more;
@@ -304,8 +318,29 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
     Ok(more)
 }
 
-async fn write<W: Wire>(app: &App, wire: &mut W, frame: &Frame) -> std::io::Result<()> {
-    wire.write(frame).await?;
+async fn write_answer<W: Wire>(
+    app: &App,
+    connection: &Connection,
+    wire: &mut W,
+    answer: &Frame,
+) -> std::io::Result<()> {
+    write(app, connection, wire, answer).await?;
+    connection.was_read(answer);
+    Ok(())
+}
+
+/// Who may see nothing more is not sent the rest of what was begun, however slowly it is taken.
+async fn write<W: Wire>(
+    app: &App,
+    connection: &Connection,
+    wire: &mut W,
+    frame: &Frame,
+) -> std::io::Result<()> {
+    tokio::select! {
+        biased;
+        written = wire.write(frame) => written?,
+        () = connection.closing.cancelled() => return Err(std::io::ErrorKind::ConnectionAborted.into()),
+    }
     app.feed.count_sent(frame.len());
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{
     frame::Frame,
     methods::missing,
     registry::{Call, Caller, Method, Outcome, Permission},
-    room::Room,
+    room::{NoRoom, Room},
 };
 use crate::{
     app::App,
@@ -25,7 +25,10 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 /// Requests in one batch; each is as expensive as it would be alone.
 const LONGEST_BATCH: usize = 100;
@@ -51,14 +54,21 @@ pub struct Turn {
     pub own: OwnedSemaphorePermit,
     /// What the message takes in memory.
     pub cost: usize,
-    pub _room: Option<Room>,
+    pub room: Result<Option<Room>, NoRoom>,
 }
 
 /// Waits until there is room for what a message will take. A stranger has one message at a time, and takes
 /// nothing from the others.
-pub async fn room_for(app: &App, connection: &Connection, cost: usize) -> Option<Room> {
-    let user = connection.signed_in()?;
-    app.rooms.take(&user.user_id, cost).await
+pub async fn room_for(
+    app: &App,
+    connection: &Connection,
+    cost: usize,
+    until: Instant,
+) -> Result<Option<Room>, NoRoom> {
+    match connection.signed_in() {
+        Some(user) => app.rooms.take(&user.user_id, cost, until).await,
+        None => Ok(None),
+    }
 }
 
 /// The pieces of an answer's JSON.
@@ -77,6 +87,11 @@ pub async fn answer(
     };
     if turn.cost > most {
         let error = invalid_request("the message holds too many values");
+        return Some(Frame::text(failed(&id_of(message), &error, true)));
+    }
+    if turn.room.is_err() {
+        let error = "the server works on many large messages at the moment: send this one again later";
+        let error = RpcError::new(ErrorCode::OPERATION_FAILED, error);
         return Some(Frame::text(failed(&id_of(message), &error, true)));
     }
     let parsed = if message.len() > LONG {
@@ -137,7 +152,10 @@ async fn answer_batch(
     connection: &Arc<Connection>,
     requests: Vec<Value>,
     Turn {
-        turns, own, _room, ..
+        turns,
+        own,
+        room: _room,
+        ..
     }: Turn,
 ) -> Vec<Pieces> {
     let held = AtomicUsize::new(0);
@@ -331,11 +349,18 @@ async fn run(
         address: connection.address.clone(),
         pseudonym: None,
     };
+    let _is_noted = app.noting.token();
     let mut said = Some(Map::new());
-    let result = AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut said))
-        .catch_unwind()
-        .await;
-    let result = result.unwrap_or_else(|_| Err(panicked(method)));
+    let running =
+        AssertUnwindSafe(run_checked(app, connection, method, user, params, &mut said)).catch_unwind();
+    let result = tokio::select! {
+        biased;
+        result = running => result.unwrap_or_else(|_| Err(panicked(method))),
+        () = app.given_up.cancelled() => {
+            let error = "the server stopped before this came to its end: what it began goes on in its pool";
+            Err(RpcError::new(ErrorCode::OPERATION_FAILED, error).with_data(json!({ "code": "OUTCOME_UNKNOWN" })).into())
+        }
+    };
     let outcome = result.as_ref().map(drop).map_err(Failure::summary);
     let said = said.unwrap_or_default();
     app.audit.call(subject, method.name, said, outcome).await;

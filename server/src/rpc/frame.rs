@@ -71,6 +71,11 @@ impl Frame {
         self.parts.iter().map(Bytes::len).sum()
     }
 
+    /// What it takes at most while it is kept: others may share its parts.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.len() + self.parts.len() * size_of::<Bytes>()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -16,8 +16,6 @@ mod view;
 mod vm;
 mod xo;
 
-pub use xo::join;
-
 use super::registry::Method;
 
 /// Every method that is served.

@@ -1,13 +1,14 @@
 //! Room for messages that are being worked on: what they take in memory is bounded for the server as a whole.
 //!
 //! A parsed message may be a hundred times as large as its text. What it will take is told from the text, before
-//! it is parsed; a message that would take too much is refused, and one for which there is no room now waits.
+//! it is parsed; a message that would take too much is refused, and one for which there is no room now waits, but
+//! not for ever. Nobody takes more than what is left for the others.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// Messages that take no more than that need no room: each client has a bounded number of them.
 const SMALL: usize = 16 << 10;
@@ -47,6 +48,10 @@ pub struct Rooms {
     freed: Notify,
 }
 
+/// There was none in time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
 /// Taken until it is dropped.
 pub struct Room {
     rooms: Arc<Rooms>,
@@ -63,7 +68,7 @@ impl Rooms {
         })
     }
 
-    /// Of one message, and of all of one owner: nobody takes everything.
+    /// Of one message, and of all of one owner.
     pub fn share(&self) -> usize {
         self.all / 4
     }
@@ -75,7 +80,9 @@ impl Rooms {
     fn try_take(self: &Arc<Self>, owner: &str, bytes: usize) -> Option<Room> {
         let mut state = self.state();
         let own = state.by.get(owner).copied().unwrap_or_default();
-        if own + bytes > self.share() || state.taken + bytes > self.all {
+        // The more is taken, the less one owner gets: some together cannot leave nothing for the next one.
+        let free = self.all - state.taken;
+        if bytes > free || own + bytes > self.share() || (own > 0 && own + bytes > free) {
             return None;
         }
         state.taken += bytes;
@@ -87,19 +94,24 @@ impl Rooms {
         })
     }
 
-    /// Waits until there is room; `None` when none is needed, or when it is so much that there never will be any.
-    pub async fn take(self: &Arc<Self>, owner: &str, bytes: usize) -> Option<Room> {
+    /// Waits for room, until then; `None` when none is needed, or when it is so much that there never will be any.
+    pub async fn take(
+        self: &Arc<Self>,
+        owner: &str,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<Option<Room>, NoRoom> {
         if bytes <= SMALL || bytes > self.share() {
-            return None;
+            return Ok(None);
         }
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             if let Some(room) = self.try_take(owner, bytes) {
-                return Some(room);
+                return Ok(Some(room));
             }
-            freed.await;
+            tokio::time::timeout_at(until, freed).await.map_err(|_| NoRoom)?;
         }
     }
 }
@@ -123,6 +135,7 @@ impl Drop for Room {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use std::time::Duration;
 
     #[test]
     fn the_cost_is_told_from_the_text() {
@@ -135,33 +148,49 @@ mod tests {
     #[tokio::test]
     async fn room_is_shared_and_comes_back() {
         let rooms = Rooms::new(400 << 10);
+        let take = |owner: &'static str, bytes| {
+            let until = Instant::now() + Duration::from_millis(50);
+            let rooms = rooms.clone();
+            async move { rooms.take(owner, bytes, until).await }
+        };
+        let taken = |owner, bytes| take(owner, bytes).now_or_never().and_then(Result::ok).flatten();
         let (small, large) = (SMALL, 60 << 10);
-        assert!(rooms.take("a", small).await.is_none(), "what is small needs none");
-        assert!(
-            rooms.take("a", 101 << 10).await.is_none(),
-            "there is never so much"
-        );
-        let first = rooms.take("a", large).await.expect("room");
-        assert!(rooms.take("a", large).now_or_never().is_none(), "a has its share");
+        assert!(taken("a", small).is_none(), "what is small needs none");
+        assert!(taken("a", 101 << 10).is_none(), "there is never so much");
+        let first = taken("a", large).expect("room");
+        assert!(taken("a", large).is_none(), "a has its share");
         let others: Vec<Room> = ["b", "c", "d", "e", "f"]
             .iter()
-            .filter_map(|owner| rooms.take(owner, large).now_or_never().flatten())
+            .filter_map(|owner| taken(owner, large))
             .collect();
         assert_eq!(others.len(), 5);
         assert!(
-            rooms.take("g", large).now_or_never().is_none(),
-            "all of it is taken"
+            take("g", large).await.is_err(),
+            "all of it is taken, and stays taken"
         );
         let waiting = tokio::spawn({
-            let rooms = rooms.clone();
-            async move { rooms.take("g", large).await.is_some() }
+            let (rooms, until) = (rooms.clone(), Instant::now() + Duration::from_secs(60));
+            async move { rooms.take("g", large, until).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(first);
-        assert!(waiting.await.expect("ran"));
+        assert!(waiting.await.expect("ran").expect("in time").is_some());
         drop(others);
         let state = rooms.state();
         assert_eq!((state.taken, state.by.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_few_together_leave_something_for_the_next_one() {
+        let rooms = Rooms::new(400 << 10);
+        let mut held = Vec::new();
+        for owner in ["a", "b", "c", "d", "e", "f"] {
+            while let Some(room) = rooms.try_take(owner, 2 << 10) {
+                held.push(room);
+            }
+        }
+        let next = rooms.try_take("g", 2 << 10);
+        assert!(next.is_some(), "{} are taken", rooms.state().taken);
     }
 }

@@ -206,5 +206,6 @@ fn user(record: &RawRecord, email: String, notes: &mut Vec<String>) -> UserRecor
         preferences,
         auth_providers,
         sealed_otp: otp,
+        used_otp: 0,
     }
 }

@@ -412,3 +412,57 @@ async fn what_reached_a_pool_and_failed_is_noted_whatever_was_refused_before() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn what_goes_on_when_the_server_stops_is_noted() {
+    let (folder, pool) = (Folder::new(), pool().await);
+    let limits = || Limits {
+        stopping: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let server = logging_in(&folder, limits()).await;
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let (_, vm) = guest(&pool, "Running");
+    pool.set_black_hole(true);
+    admin.request("tag.add", json!({ "id": vm, "tag": "late" })).await;
+    eventually("it is under way", async || {
+        (pool.stats().calls_of("VM.add_tags") == 1).then_some(())
+    })
+    .await;
+    server.stop().await;
+    let server = logging_in(&folder, limits()).await;
+    let mut admin = server.admin().await;
+    let noted = records(&mut admin, json!({ "method": "tag.add" })).await;
+    assert_eq!(noted.len(), 1);
+    let said = noted[0]["data"]["error"]["message"].as_str();
+    assert!(
+        said.is_some_and(|said| said.starts_with("the server stopped before")),
+        "{}",
+        noted[0]
+    );
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_can_be_fetched_as_a_whole() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let own = admin.ok("session.getUser", json!({})).await["id"].clone();
+    for number in 0..1_010 {
+        let change = json!({ "id": own, "preferences": { "n": number } });
+        admin.ok("user.set", change).await;
+    }
+    let wanted = json!({ "ndjson": true, "maxRecords": 1e9, "method": "user.set" });
+    let offer = admin.ok("audit.getRecords", wanted).await;
+    let (status, _, lines) = server.get(offer["$getFrom"].as_str().expect("a path"), "").await;
+    assert_eq!(status, 200);
+    let times: Vec<i64> = lines
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["time"].as_i64())
+        .collect();
+    assert_eq!(times.len(), 1_010);
+    assert!(times.is_sorted_by(|later, earlier| later >= earlier));
+    server.stop().await;
+}

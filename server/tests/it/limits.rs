@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
+use xapi_sim::PoolConfig;
 
 const ELSEWHERE: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
 
@@ -528,5 +529,112 @@ async fn what_was_begun_is_answered_before_the_server_stops() {
     assert_eq!(client.next().await, Incoming::Closed(1001));
     stopping.await.expect("stopped");
     assert!(pool.read(|db| db.get("VM", &vm, "tags").contains("last")));
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_waits_for_room_only_so_long() {
+    let server = TestServer::start_with(Limits {
+        messages: 400 << 10,
+        room_patience: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .await;
+    let pool = pool().await;
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let (_, vm) = guest(&pool, "Running");
+    pool.set_black_hole(true);
+    let tag = |number: u32| json!({ "id": vm, "tag": format!("{number}{}", "x".repeat(30 << 10)) });
+    let first = admin.request("tag.add", tag(1)).await;
+    let second = admin.request("tag.add", tag(2)).await;
+    let answer = admin.answer().await;
+    assert_eq!(
+        (&answer["id"], &answer["error"]["code"]),
+        (&json!(second), &json!(21))
+    );
+    admin.ok("session.getUser", json!({})).await;
+    pool.set_black_hole(false);
+    assert_eq!(admin.answer().await["id"], first);
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn listings_that_nobody_reads_take_what_their_user_may_take() {
+    let (server, pool) = (
+        TestServer::start_with(Limits {
+            listings: 8 << 20,
+            room_patience: Duration::from_millis(300),
+            ..Limits::default()
+        })
+        .await,
+        pool_with(PoolConfig {
+            vms: 300,
+            ..PoolConfig::default()
+        })
+        .await,
+    );
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let mut other = server.connect().await;
+    admin
+        .ok(
+            "user.create",
+            json!({ "email": "other", "password": PASSWORD, "permission": "admin" }),
+        )
+        .await;
+    other
+        .ok(
+            "session.signIn",
+            json!({ "email": "other", "password": PASSWORD }),
+        )
+        .await;
+    // What looks like a filter: nobody shares the answer. What the system's buffers hold is not our memory.
+    let everything = json!({ "filter": { "type": { "__not": "nothing" } } });
+    let mut silent = Vec::new();
+    let error = eventually("one user's share is taken", async || {
+        let mut client = server.admin().await;
+        for _ in 0..10 {
+            client.request("xo.getAllObjects", everything.clone()).await;
+        }
+        silent.push(client);
+        admin.call("xo.getAllObjects", everything.clone()).await.err()
+    })
+    .await;
+    assert_eq!(error["code"], 21, "{error}");
+    other.ok("xo.getAllObjects", everything.clone()).await;
+    drop(silent);
+    eventually("it comes back", async || {
+        admin.call("xo.getAllObjects", everything.clone()).await.ok()
+    })
+    .await;
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_deleted_gets_nothing_more_of_what_is_under_way() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let created = json!({ "email": "slow", "password": PASSWORD, "permission": "admin" });
+    let id = admin.ok("user.create", created).await;
+    let mut slow = Client::connect_lines(server.lines).await;
+    slow.ok("session.signIn", json!({ "email": "slow", "password": PASSWORD }))
+        .await;
+    // More than the buffers of the system hold, and never read.
+    for _ in 0..100 {
+        slow.request("xo.getAllObjects", json!({})).await;
+    }
+    let connections =
+        async |admin: &mut Client| admin.ok("system.getStatus", json!({})).await["connections"].clone();
+    let before = connections(&mut admin).await;
+    admin.ok("user.delete", json!({ "id": id })).await;
+    eventually("its connection is gone", async || {
+        (connections(&mut admin).await != before).then_some(())
+    })
+    .await;
+    server.stop().await;
     pool.stop().await;
 }

@@ -211,7 +211,8 @@ async fn a_password_is_changed_by_who_knows_it() {
 
 #[tokio::test]
 async fn a_one_time_password_is_asked_for_and_good_for_once() {
-    let server = TestServer::start().await;
+    let folder = Folder::new();
+    let server = TestServer::start_in(&folder.0).await;
     let mut admin = server.admin().await;
     let ann = user(&mut admin, "ann").await;
     let mut client = signed_in(&server, "ann", PASSWORD).await.expect("signed in");
@@ -232,7 +233,7 @@ async fn a_one_time_password_is_asked_for_and_good_for_once() {
     );
     let token = client.ok("token.create", json!({})).await;
 
-    let sign_in = async |code: Option<String>| {
+    let sign_in_to = async |server: &TestServer, code: Option<String>| {
         let mut client = server.connect().await;
         let mut credentials = json!({ "email": "ann", "password": PASSWORD });
         if let Some(code) = code {
@@ -240,6 +241,7 @@ async fn a_one_time_password_is_asked_for_and_good_for_once() {
         }
         client.call("session.signIn", credentials).await
     };
+    let sign_in = |code| sign_in_to(&server, code);
     assert_eq!(sign_in(None).await.expect_err("refused")["code"], 3);
     let right = code(0);
     let spaced = format!("{} {}", &right[..3], &right[3..]);
@@ -254,8 +256,18 @@ async fn a_one_time_password_is_asked_for_and_good_for_once() {
     })
     .await;
 
+    server.stop().await;
+    let server = TestServer::start_in(&folder.0).await;
+    let again = sign_in_to(&server, Some(next)).await;
+    assert_eq!(again.expect_err("used before the restart")["code"], 3);
+    let mut client = server.connect().await;
+    client.ok("session.signIn", json!({ "token": token })).await;
     client.ok("user.set", otp(Value::Null)).await;
-    sign_in(None).await.expect("no more");
+    eventually("the throttle lets through", async || {
+        sign_in_to(&server, None).await.ok()
+    })
+    .await;
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -59,8 +59,23 @@ fn whole(folder: &Folder) -> Verified {
     verified
 }
 
+/// The newest records first, so many.
+fn newest(folder: &Folder, most: usize) -> Vec<Record> {
+    let mut found = Vec::new();
+    let each = |record| {
+        found.push(record);
+        if found.len() < most {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
+    walk_back(&folder.0, None, each).expect("read");
+    found
+}
+
 fn events(folder: &Folder) -> Vec<String> {
-    let mut all = read_back(&folder.0, None, usize::MAX, |_| true).expect("read");
+    let mut all = newest(&folder, usize::MAX);
     all.reverse();
     all.into_iter().map(|record| record.event).collect()
 }
@@ -93,8 +108,8 @@ fn a_log_goes_on_where_it_ended_and_is_whole() {
         ..Wanted::default()
     };
     assert!(check(&folder, wanted).problems.is_empty());
-    let newest = read_back(&folder.0, None, 2, |_| true).expect("read");
-    let numbers: Vec<&Value> = newest.iter().map(|record| &record.data["n"]).collect();
+    let last = newest(&folder, 2);
+    let numbers: Vec<&Value> = last.iter().map(|record| &record.data["n"]).collect();
     assert_eq!(numbers, [1, 0]);
 }
 
@@ -214,7 +229,7 @@ fn who_has_no_key_cannot_write_it_anew() {
 fn a_part_is_looked_at() {
     let folder = folder();
     write(&folder, 4);
-    let all = read_back(&folder.0, None, 9, |_| true).expect("read");
+    let all = newest(&folder, 9);
     let ids: Vec<&str> = all.iter().rev().map(|record| record.id.as_str()).collect();
     let part = |oldest, newest| {
         let wanted = Wanted {
@@ -242,7 +257,7 @@ fn a_log_whose_end_is_not_readable_goes_on_from_what_is_and_says_so() {
         let path = path_of(&folder.0, 1);
         fs::write(&path, text(&folder) + &garbage + "\n").expect("written");
         write(&folder, 1);
-        let tail = read_back(&folder.0, None, 2, |_| true).expect("read");
+        let tail = newest(&folder, 2);
         assert_eq!(
             (tail[1].event.as_str(), &tail[1].previous_id),
             ("logDamaged", &before)
@@ -278,7 +293,7 @@ fn a_record_is_never_longer_than_can_be_read() {
     files.append("apiCall", &subject, data).expect("written");
     let longest = text(&folder).lines().map(str::len).max();
     assert!(longest <= Some(LONGEST_RECORD), "{longest:?}");
-    let record = &read_back(&folder.0, None, 1, |_| true).expect("read")[0];
+    let record = &newest(&folder, 1)[0];
     assert_eq!(
         (&record.data["method"], &record.data["outcome"]),
         (&json!("x.y"), &json!("failure"))

@@ -2,7 +2,10 @@
 
 use crate::{
     audit::{self, Problem, Record, Wanted},
-    http::{downloads::Download, one_time::Owner},
+    http::{
+        downloads::{Content, Download},
+        one_time::Owner,
+    },
     rpc::{
         error::{Failure, shortened},
         registry::{Call, Method, Outcome, Permission},
@@ -10,8 +13,8 @@ use crate::{
     },
 };
 use app::rpc::{ErrorCode, RpcError};
-use bytes::Bytes;
 use serde_json::{Value, json};
+use std::{ops::ControlFlow, path::Path};
 
 /// Records in one answer, unless fewer are asked for.
 const MOST_RECORDS: usize = 1_000;
@@ -54,7 +57,6 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
     let ms = |name| call.params.get(name).and_then(Value::as_f64);
     let (after, before) = (ms("after"), ms("before"));
     let ndjson = call.flag("ndjson");
-    let most = if ndjson { most } else { most.min(MOST_RECORDS) };
     let fits = move |record: &Record| {
         let is = |value: &Value, wanted: &Option<String>| {
             wanted
@@ -69,28 +71,61 @@ async fn get_records(call: Call) -> Result<Outcome, Failure> {
             && before.is_none_or(|before| record.time as f64 <= before)
     };
     let folder = call.app.audit.folder().to_owned();
-    let read = tokio::task::spawn_blocking(move || audit::read_back(&folder, newest.as_deref(), most, fits));
-    let records = read
+    if ndjson {
+        let download = Download {
+            content_type: "application/x-ndjson",
+            name: Some("audit.ndjson".to_owned()),
+            content: Content::Read(Box::new(move |sender| {
+                let send = |record: &Record| sender.send(Ok(format!("{}\n", json!(record)).into()));
+                if let Err(error) = walk_fitting(&folder, newest.as_deref(), most, fits, send) {
+                    tracing::error!(%error, "the audit log cannot be read");
+                    sender.send(Err(error));
+                }
+            })),
+            noted: None,
+        };
+        let path = call.app.downloads.offer(Owner::of(&call)?, download);
+        return Ok(Outcome::Value(json!({ "$getFrom": path })));
+    }
+    let read = tokio::task::spawn_blocking(move || {
+        let mut records = Vec::new();
+        let keep = |record: &Record| {
+            records.push(record.clone());
+            true
+        };
+        walk_fitting(&folder, newest.as_deref(), most.min(MOST_RECORDS), fits, keep)?;
+        Ok(records)
+    });
+    let records: Vec<Record> = read
         .await
         .map_err(std::io::Error::other)
         .and_then(|read| read)
         .map_err(|error| Failure::internal(error.to_string()))?;
-    if !ndjson {
-        return Outcome::of(records);
-    }
-    let lines = records
-        .iter()
-        .map(|record| Bytes::from(format!("{}\n", json!(record))))
-        .collect();
-    let download = Download {
-        content_type: "application/x-ndjson",
-        name: Some("audit.ndjson".to_owned()),
-        parts: lines,
-        objects: Vec::new(),
-        noted: None,
-    };
-    let path = call.app.downloads.offer(Owner::of(&call)?, download);
-    Ok(Outcome::Value(json!({ "$getFrom": path })))
+    Outcome::of(records)
+}
+
+/// The newest records first that fit, no more than so many, as long as `keep` wants more.
+fn walk_fitting(
+    folder: &Path,
+    newest: Option<&str>,
+    most: usize,
+    fits: impl Fn(&Record) -> bool,
+    mut keep: impl FnMut(&Record) -> bool,
+) -> std::io::Result<()> {
+    let mut left = most;
+    audit::walk_back(folder, newest, |record| {
+        if left > 0 && fits(&record) {
+            left -= 1;
+            if !keep(&record) {
+                left = 0;
+            }
+        }
+        if left == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
 }
 
 async fn check(call: Call) -> Result<Outcome, Failure> {

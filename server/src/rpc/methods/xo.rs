@@ -3,14 +3,13 @@
 use crate::{
     audit::without_secrets,
     http::{
-        downloads::Download,
+        downloads::{Content, Download},
         one_time::Owner,
         uploads::{Done, Taken, Upload},
     },
     inventory::Object,
     rpc::{
         error::{Failure, invalid_param, shortened},
-        feed::quoted,
         filter_turns,
         registry::{Call, Method, Outcome, Permission},
         schema::{any_of, array, boolean, number, string},
@@ -116,8 +115,7 @@ async fn export_config(call: Call) -> Result<Outcome, Failure> {
     let download = Download {
         content_type: kind,
         name: Some(name),
-        parts: vec![bytes.into()],
-        objects: Vec::new(),
+        content: Content::Whole(bytes.into()),
         noted: Some("xo.exportConfig"),
     };
     let path = call.app.downloads.offer(Owner::of(&call)?, download);
@@ -272,12 +270,8 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
     let ndjson = call.flag("ndjson");
     let all = app.access.sees_everything(&user) && Filter::is_all(wanted.as_ref());
     if all && limit == usize::MAX && !ndjson {
-        let whole = tokio::task::spawn_blocking(move || app.whole_inventory());
-        return Ok(Outcome::Json(vec![
-            whole
-                .await
-                .map_err(|error| Failure::internal(error.to_string()))?,
-        ]));
+        let whole = app.listings.whole(&user.id, &app.inventory).await?;
+        return Ok(Outcome::Json(vec![whole]));
     }
     // One that looks into every object's JSON takes a turn; and all of it is off the threads that answer others.
     let turn = if Filter::is_costly(wanted.as_ref()) {
@@ -311,32 +305,12 @@ async fn get_all_objects(call: Call) -> Result<Outcome, Failure> {
         let download = Download {
             content_type: "application/json",
             name: None,
-            parts: Vec::new(),
-            objects: selected,
+            content: Content::Objects(selected),
             noted: None,
         };
         let path = call.app.downloads.offer(Owner::of(&call)?, download);
         return Ok(Outcome::Value(json!({ "$getFrom": path })));
     }
-    Ok(Outcome::Json(vec![join(&selected)]))
-}
-
-/// `{"id": object, ...}` in one piece.
-pub fn join(objects: &[Arc<Object>]) -> Bytes {
-    let size: usize = objects
-        .iter()
-        .map(|object| object.json.len() + object.id.len() + 4)
-        .sum();
-    let mut text = Vec::with_capacity(size + 2);
-    text.push(b'{');
-    for (index, object) in objects.iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        text.extend_from_slice(quoted(&object.id).as_bytes());
-        text.push(b':');
-        text.extend_from_slice(&object.json);
-    }
-    text.push(b'}');
-    text.into()
+    let listing = call.app.listings.of(&call.caller()?.id, selected).await?;
+    Ok(Outcome::Json(vec![listing]))
 }
