@@ -192,6 +192,15 @@ impl Access {
         self.remove_ids(ids, with).await.map(drop)
     }
 
+    /// Removes entries of users and groups that are unknown, and says how many there were.
+    pub async fn forget_strangers(&self, is_known: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
+        let _turn = self.writing.lock().await;
+        let ids = self.entries().ids(|entry| !is_known(&entry.subject));
+        let count = ids.len();
+        self.remove_ids(ids, Vec::new()).await?;
+        Ok(count)
+    }
+
     async fn remove_ids(&self, ids: Vec<String>, mut changes: Vec<Change>) -> Result<bool, StoreError> {
         changes.extend(ids.iter().map(|id| Change::remove::<AclRecord>(id)));
         if changes.is_empty() {

@@ -166,25 +166,19 @@ impl App {
         Ok(lines)
     }
 
-    /// Whoever calls it holds people and entries. Returns who has another password or one-time code now.
+    /// Whoever calls it holds people and entries. Returns who has another password now.
     async fn reload_people(&self) -> Result<Vec<String>, StoreError> {
         let before = self.accounts.records();
         self.accounts.reload().await?;
         self.access.reload().await?;
-        // Who is somebody else now comes back as that.
         let mut renewed = Vec::new();
         for (id, user) in before {
-            let now = self.accounts.user(&id);
-            let same = |now: &UserRecord| {
-                now.password_hash == user.password_hash && now.sealed_otp == user.sealed_otp
-            };
-            if now.as_ref().is_none_or(|now| !same(now)) {
-                renewed.push(id.clone());
-            }
-            if now.is_none_or(|now| now.permission != user.permission || !same(&now)) {
-                self.connections.end_user(&id);
+            let same = |now: Arc<UserRecord>| now.password_hash == user.password_hash;
+            if !self.accounts.user(&id).is_some_and(same) {
+                renewed.push(id);
             }
         }
+        self.end_sessions_of_change(&[]);
         Ok(renewed)
     }
 
@@ -202,6 +196,13 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// After a change of people: ends the sessions that have nothing to rest upon any more, those of tokens that went
+    /// with it among them.
+    pub fn end_sessions_of_change(&self, tokens: &[String]) {
+        self.connections.end_sessions(tokens);
+        self.connections.end(|user| !self.accounts.knows(user));
     }
 
     /// Reads what is in memory anew, whenever the store knows better, until the server stops.

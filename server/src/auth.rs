@@ -37,7 +37,7 @@ pub enum SignInError {
     Store(#[from] StoreError),
 }
 
-/// A successful sign-in.
+/// A successful sign-in, and what the session rests upon: see [`Accounts::still_opens`].
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     pub user_id: String,
@@ -46,7 +46,9 @@ pub struct SignedIn {
     /// Id (not the secret) of that token.
     pub token: Option<String>,
     /// What the password was held against, for a session that a password opened.
-    pub password_hash: Option<String>,
+    password_hash: Option<String>,
+    /// Whether everything is shown to an administrator is decided when a session begins.
+    permission: String,
 }
 
 /// The password was right; the one-time password is still to come.
@@ -242,6 +244,7 @@ impl Accounts {
             expires: None,
             token: None,
             password_hash: renewed.or_else(|| user.password_hash.clone()),
+            permission: user.permission.clone(),
         }
     }
 
@@ -281,6 +284,7 @@ impl Accounts {
             expires: None,
             token: None,
             password_hash: half.password_hash.clone(),
+            permission: user.permission.clone(),
         })
     }
 
@@ -348,11 +352,16 @@ impl Accounts {
             .filter(|hash| !password::is_current(hash))?;
         let renewed = async {
             let hash = password::hash(password.to_owned()).await?;
-            self.replace_hash(id, old, hash.clone()).await?;
-            Ok::<_, StoreError>(hash)
+            if self.replace_hash(id, old, hash.clone()).await? {
+                return Ok(Some(hash));
+            }
+            // Another sign-in was first, unless it was another password.
+            let now = self.user(id).and_then(|user| user.password_hash.clone());
+            let same = password::verify(password.to_owned(), now.clone()).await?;
+            Ok::<_, StoreError>(now.filter(|_| matches!(same, Ok(true))))
         };
         match renewed.await {
-            Ok(hash) => Some(hash),
+            Ok(hash) => hash,
             Err(error) => {
                 tracing::warn!(user = id, %error, "the password's hash could not be renewed");
                 None
@@ -360,25 +369,47 @@ impl Accounts {
         }
     }
 
-    async fn replace_hash(&self, id: &str, old: &str, hash: String) -> Result<(), StoreError> {
+    async fn replace_hash(&self, id: &str, old: &str, hash: String) -> Result<bool, StoreError> {
         let old = old.to_owned();
         self.amend(id, move |user| {
             let same = user.password_hash.as_ref() == Some(&old);
             user.password_hash = Some(hash);
             same
         })
-        .await?;
-        Ok(())
+        .await
     }
 
-    /// Whether what opened a session is still there: it may have been taken away while the session was being opened.
+    /// The one rule of what ends when an account changes. Sockets, and links for files, rest upon their user, upon the
+    /// permission that it had, and upon the token that opened them, or the password. They may go while a session is being
+    /// opened, too.
     pub async fn still_opens(&self, signed_in: &SignedIn) -> Result<bool, StoreError> {
+        let expired = signed_in
+            .expires
+            .is_some_and(|expires| expires <= tokens::now_ms());
+        if expired || !self.knows(signed_in) {
+            return Ok(false);
+        }
         match &signed_in.token {
             Some(id) => self.tokens.is_there(id).await,
-            None => {
-                let user = self.user(&signed_in.user_id);
-                Ok(user.is_some_and(|user| user.password_hash == signed_in.password_hash))
-            }
+            None => Ok(true),
+        }
+    }
+
+    /// The same, of all but the token.
+    pub fn knows(&self, signed_in: &SignedIn) -> bool {
+        self.user(&signed_in.user_id).is_some_and(|user| {
+            let by_token = signed_in.token.is_some();
+            user.permission == signed_in.permission
+                && (by_token || user.password_hash == signed_in.password_hash)
+        })
+    }
+
+    /// The session of whoever changes the own password goes on: it rests upon the new one.
+    pub fn renewed(&self, signed_in: &mut SignedIn) {
+        if let Some(user) = self.user(&signed_in.user_id)
+            && signed_in.token.is_none()
+        {
+            signed_in.password_hash = user.password_hash.clone();
         }
     }
 
@@ -397,6 +428,7 @@ impl Accounts {
             expires: Some(expires),
             token: Some(tokens::id_of(secret)),
             password_hash: None,
+            permission: user.permission.clone(),
         })
     }
 }

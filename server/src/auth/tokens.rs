@@ -88,17 +88,18 @@ impl Tokens {
             .collect())
     }
 
-    /// Removes expired tokens from the store.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
+    /// Removes expired tokens from the store, and says how many there were.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
         let _turn = self.turn.lock().await;
         let now = now_ms();
         let all = self.store.list::<TokenRecord>().await?;
         let expired = all.iter().filter(|(_, token)| token.expiration <= now);
         let changes: Vec<Change> = expired.map(|(id, _)| Change::remove::<TokenRecord>(id)).collect();
-        if !changes.is_empty() {
+        let count = changes.len();
+        if count > 0 {
             self.store.commit(changes).await?;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The secret of a new token. A client that names itself has one token per user: the earlier one is

@@ -3,17 +3,16 @@
 use crate::{
     app::App,
     audit::Subject,
-    auth::tokens::now_ms,
-    persist::records::{TokenRecord, UserRecord},
+    auth::SignedIn,
     rpc::{
-        error::Failure,
+        error::{Failure, unauthorized},
         registry::{Call, Caller},
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustc_hash::FxHashMap;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,11 +22,9 @@ const MOST: usize = 1_000;
 
 /// Whoever asked for a link.
 pub struct Owner {
-    user_id: String,
-    /// As it was then.
-    record: Arc<UserRecord>,
-    /// Id of the token of the session.
-    token: Option<String>,
+    signed_in: SignedIn,
+    /// Of then.
+    name: String,
     connection: u64,
     /// From where it was asked for.
     address: String,
@@ -35,35 +32,20 @@ pub struct Owner {
 
 impl Owner {
     pub fn of(call: &Call) -> Result<Self, Failure> {
-        let caller = call.caller()?;
+        let signed_in = call.connection.signed_in();
         Ok(Self {
-            user_id: caller.id.clone(),
-            record: caller.record.clone(),
-            token: call.connection.signed_in().and_then(|user| user.token),
+            signed_in: signed_in.ok_or_else(|| unauthorized(None, None))?,
+            name: call.caller()?.record.email.clone(),
             connection: call.connection.id,
             address: call.connection.address.clone(),
         })
     }
 
-    /// A link is worth what its owner could get now: it ends with the user, with a permission, a password or a
-    /// one-time code that changed, and with the token of the session.
+    /// A link is worth what its owner could get now: it ends as the session does in which it was asked for.
     pub async fn may_still(&self, app: &App) -> Result<(), String> {
-        let gone = || Err("whoever asked for this link may not use it any more".to_owned());
-        let (then, Some(now)) = (&self.record, app.accounts.user(&self.user_id)) else {
-            return gone();
-        };
-        let same = then.permission == now.permission
-            && then.password_hash == now.password_hash
-            && then.sealed_otp == now.sealed_otp;
-        if !same {
-            return gone();
-        }
-        let Some(token) = &self.token else {
-            return Ok(());
-        };
-        match app.store.get::<TokenRecord>(token).await {
-            Ok(Some(token)) if token.expiration > now_ms() => Ok(()),
-            Ok(_) => gone(),
+        match app.accounts.still_opens(&self.signed_in).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("whoever asked for this link may not use it any more".to_owned()),
             Err(error) => {
                 tracing::warn!(%error, "a link was refused for want of the store");
                 Err("the store cannot be used now: nothing was done".to_owned())
@@ -73,19 +55,19 @@ impl Owner {
 
     /// As whom they fetch it, if they are still somebody.
     pub fn caller(&self, app: &App) -> Option<Caller> {
-        let record = app.accounts.user(&self.user_id)?;
+        let record = app.accounts.user(&self.signed_in.user_id)?;
         Some(Caller {
-            id: self.user_id.clone(),
+            id: self.signed_in.user_id.clone(),
             record,
         })
     }
 
     /// For the audit log; `address` is where the link was used.
     pub fn subject(&self, app: &App, address: String) -> Subject {
-        let now = app.accounts.user(&self.user_id);
-        let name = now.as_ref().unwrap_or(&self.record).email.clone();
+        let now = app.accounts.user(&self.signed_in.user_id);
+        let name = now.map_or_else(|| self.name.clone(), |now| now.email.clone());
         Subject {
-            user_id: Some(self.user_id.clone()),
+            user_id: Some(self.signed_in.user_id.clone()),
             user_name: Some(name),
             pseudonym: None,
             address,
@@ -130,11 +112,14 @@ impl<T> OneTime<T> {
         tickets.retain(|_, ticket| ticket.until > now);
         let mut counts: FxHashMap<&str, usize> = FxHashMap::default();
         for ticket in tickets.values() {
-            *counts.entry(&ticket.owner.user_id).or_default() += 1;
+            *counts.entry(&ticket.owner.signed_in.user_id).or_default() += 1;
         }
-        let own = counts.get(owner.user_id.as_str()).copied().unwrap_or_default();
+        let own = counts
+            .get(owner.signed_in.user_id.as_str())
+            .copied()
+            .unwrap_or_default();
         let loser = if own >= self.most {
-            Some(owner.user_id.clone())
+            Some(owner.signed_in.user_id.clone())
         } else if tickets.len() >= MOST {
             let most = counts.iter().max_by_key(|(_, count)| **count);
             most.map(|(user, _)| (*user).to_owned())
@@ -143,7 +128,7 @@ impl<T> OneTime<T> {
         };
         let oldest = tickets
             .iter()
-            .filter(|(_, ticket)| Some(&ticket.owner.user_id) == loser.as_ref())
+            .filter(|(_, ticket)| Some(&ticket.owner.signed_in.user_id) == loser.as_ref())
             .min_by_key(|(_, ticket)| ticket.until)
             .map(|(name, _)| name.clone());
         if let Some(oldest) = oldest {

@@ -1,7 +1,11 @@
 //! One client: who it is, what it watches, and what waits to be sent to it.
 
 use super::{frame::Frame, registry::Caller, views::Views};
-use crate::{app::App, auth::SignedIn, auth::tokens::now_ms, neighbours};
+use crate::{
+    app::App,
+    auth::{Accounts, SignedIn, tokens::now_ms},
+    neighbours,
+};
 use rustc_hash::FxHashMap;
 use std::{
     collections::HashSet,
@@ -151,6 +155,13 @@ impl Connection {
         self.session().user.clone()
     }
 
+    /// Its user has another password now, by this very session.
+    pub fn renew(&self, accounts: &Accounts) {
+        if let Some(user) = &mut self.session().user {
+            accounts.renewed(user);
+        }
+    }
+
     /// The token that opened this session has run out.
     pub fn is_expired(&self) -> bool {
         let expires = self.session().user.as_ref().and_then(|user| user.expires);
@@ -262,26 +273,18 @@ impl Connections {
         own.count()
     }
 
-    /// Ends the sessions that these tokens opened.
-    pub fn end_sessions(&self, tokens: &[String]) {
+    /// Ends these sessions.
+    pub fn end(&self, is_over: impl Fn(&SignedIn) -> bool) {
         let open = self.open();
-        let ended = open.values().filter(|connection| {
-            connection
-                .signed_in()
-                .and_then(|user| user.token)
-                .is_some_and(|token| tokens.contains(&token))
-        });
-        ended.for_each(|connection| connection.closing.cancel());
+        let over = |connection: &&Arc<Connection>| connection.signed_in().is_some_and(|user| is_over(&user));
+        open.values()
+            .filter(over)
+            .for_each(|connection| connection.closing.cancel());
     }
 
-    /// Ends what a user's password opened, but for one connection.
-    pub fn end_of_password(&self, user_id: &str, but: u64) {
-        let open = self.open();
-        let ended = open.values().filter(|connection| {
-            let by_password = |user: SignedIn| user.user_id == user_id && user.token.is_none();
-            connection.id != but && connection.signed_in().is_some_and(by_password)
-        });
-        ended.for_each(|connection| connection.closing.cancel());
+    /// Ends the sessions that these tokens opened.
+    pub fn end_sessions(&self, tokens: &[String]) {
+        self.end(|user| user.token.as_ref().is_some_and(|token| tokens.contains(token)));
     }
 
     /// Ids of those who are signed in.
@@ -289,15 +292,6 @@ impl Connections {
         let open = self.open();
         let users = open.values().filter_map(|connection| connection.signed_in());
         users.map(|user| user.user_id).collect()
-    }
-
-    /// Ends all connections of a user.
-    pub fn end_user(&self, user_id: &str) {
-        let open = self.open();
-        let ended = open
-            .values()
-            .filter(|connection| connection.signed_in().is_some_and(|user| user.user_id == user_id));
-        ended.for_each(|connection| connection.closing.cancel());
     }
 
     pub fn remove(&self, id: u64) {

@@ -265,7 +265,7 @@ impl World {
             }
             "vm.revert" => json!({ "snapshot": self.snapshot().await }),
             "vm.set" => json!({ "id": self.vm("Running").await, "name_label": self.name("VM") }),
-            "xo.exportConfig" | "xo.importConfig" => json!({}),
+            "xo.clean" | "xo.exportConfig" | "xo.importConfig" => json!({}),
             "xo.getAllObjects" => json!({ "filter": { "type": "VM" } }),
             _ => return None,
         })

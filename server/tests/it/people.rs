@@ -2,7 +2,10 @@
 
 use crate::support::*;
 use serde_json::{Value, json};
-use server::auth::people::{PeopleError, UserChange};
+use server::{
+    auth::people::{PeopleError, UserChange},
+    persist::records::{AclRecord, TokenRecord},
+};
 use totp_rs::{Builder, Secret};
 
 const OTP_SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -385,5 +388,44 @@ async fn the_old_password_opens_nothing_once_it_was_changed() {
             assert_ne!(server.get("/account", &cookie).await.0, 200);
         }
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_needs_is_cleaned_away() {
+    let folder = Folder::new();
+    let server = TestServer::start_in(&folder.0).await;
+    let mut admin = server.admin().await;
+    let ann = user(&mut admin, "ann").await;
+    // As an older version, or a hand in the store, may have left it.
+    let stray = AclRecord {
+        subject: "nobody".to_owned(),
+        action: "viewer".to_owned(),
+        object: "1b1fa5d2-4a5c-4be3-9ab1-3e0e5fc8d5e5".to_owned(),
+    };
+    let kept = AclRecord {
+        subject: ann,
+        ..stray.clone()
+    };
+    for entry in [&stray, &kept] {
+        server.app.access.add(entry.clone()).await.expect("added");
+    }
+    let expired = TokenRecord {
+        expiration: 1,
+        ..TokenRecord::default()
+    };
+    server.app.store.put("gone", &expired).await.expect("kept");
+    let done = json!({ "tokens": 1, "acls": 1 });
+    assert_eq!(admin.ok("xo.clean", json!({})).await, done);
+    let left: Vec<String> = server
+        .app
+        .access
+        .list()
+        .into_iter()
+        .map(|(_, entry)| entry.subject)
+        .collect();
+    assert_eq!(left, [kept.subject]);
+    let nothing = json!({ "tokens": 0, "acls": 0 });
+    assert_eq!(admin.ok("xo.clean", json!({})).await, nothing);
     server.stop().await;
 }

@@ -95,7 +95,7 @@ async fn delete(call: Call) -> Result<Outcome, Failure> {
         access.forget_subject(id, changes)
     });
     deleted.await?;
-    call.app.connections.end_user(id);
+    call.app.end_sessions_of_change(&[]);
     Outcome::done()
 }
 
@@ -134,16 +134,8 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
         return Err(invalid_param("/permission", "one cannot change one's own permission").into());
     }
     let by = caller.is_admin().then_some(caller.id.as_str());
-    let has_new_password = change.password.is_some();
-    let before = call.app.accounts.user(id).map(|user| user.permission.clone());
     let ended = call.app.accounts.change_user(id, change, by).await?;
-    if has_new_password {
-        end_sessions(&call, id, &ended);
-    }
-    if before != call.app.accounts.user(id).map(|user| user.permission.clone()) {
-        // What the user was shown was another inventory: clients come back and ask for theirs.
-        call.app.connections.end_user(id);
-    }
+    end_sessions(&call, &ended);
     Outcome::done()
 }
 
@@ -154,7 +146,7 @@ async fn change_password(call: Call) -> Result<Outcome, Failure> {
         call.app
             .accounts
             .change_password(&caller.id, old, new, &call.connection.address, own_token(&call));
-    end_sessions(&call, &caller.id, &changed.await?);
+    end_sessions(&call, &changed.await?);
     Outcome::done()
 }
 
@@ -162,11 +154,10 @@ fn own_token(call: &Call) -> Option<String> {
     call.connection.signed_in().and_then(|user| user.token)
 }
 
-/// After a new password: whoever was in with the old one, but the caller, has to know it. Tokens that were made for
-/// programs go on.
-fn end_sessions(call: &Call, id: &str, tokens: &[String]) {
-    call.app.connections.end_sessions(tokens);
-    call.app.connections.end_of_password(id, call.connection.id);
+/// After a new password whoever was in with the old one, but the caller, has to know it; `tokens` went with it.
+fn end_sessions(call: &Call, tokens: &[String]) {
+    call.connection.renew(&call.app.accounts);
+    call.app.end_sessions_of_change(tokens);
 }
 
 async fn remove_auth_provider(call: Call) -> Result<Outcome, Failure> {

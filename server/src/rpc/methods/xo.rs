@@ -44,6 +44,12 @@ pub fn methods() -> Vec<Method> {
             ("ndjson", boolean().optional()),
         ]),
         Method::new(
+            "xo.clean",
+            Permission::Admin,
+            "remove what nobody needs any more: expired tokens, rights of users and groups that are gone",
+            clean,
+        ),
+        Method::new(
             "xo.exportConfig",
             Permission::Admin,
             "the configuration as a file, with its secrets",
@@ -62,6 +68,16 @@ pub fn methods() -> Vec<Method> {
         )
         .params([("passphrase", string().secret().optional())]),
     ]
+}
+
+async fn clean(call: Call) -> Result<Outcome, Failure> {
+    let (accounts, access) = (&call.app.accounts, &call.app.access);
+    let tokens = accounts.tokens.sweep().await?;
+    // Nobody comes or goes meanwhile.
+    let _people = accounts.hold().await;
+    let is_known = |subject: &str| accounts.user(subject).is_some() || accounts.group(subject).is_some();
+    let entries = access.forget_strangers(is_known).await?;
+    Ok(Outcome::Value(json!({ "tokens": tokens, "acls": entries })))
 }
 
 /// Of what an import changed, by name in the audit log.
