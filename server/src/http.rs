@@ -4,6 +4,7 @@
 #[allow(clippy::result_large_err)]
 pub mod admin;
 pub mod assets;
+pub mod consoles;
 pub mod cookies;
 pub mod downloads;
 pub mod one_time;
@@ -39,6 +40,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wa
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/api/", any(upgrade::websocket))
+        .route("/api/consoles/{id}", any(consoles::open))
         .route("/api/{token}", any(downloads::take))
         .route("/api/{token}/{name}", any(downloads::take))
         .route("/signin", get(pages::sign_in))

@@ -6,6 +6,7 @@
 mod backoff;
 mod call;
 mod connect;
+mod console;
 mod driver;
 mod failure;
 mod fingerprint;
@@ -16,6 +17,7 @@ mod registration;
 mod shown;
 
 pub use call::Pool;
+pub use console::ConsoleError;
 pub use failure::LinkError;
 pub use registration::{Amendment, Registration, RegistryError};
 
@@ -436,6 +438,13 @@ impl Pools {
             .find(|link| link.source == object.source)?
             .pool
             .clone()
+    }
+
+    /// Whether an object's pool is there, and not only to be read.
+    pub fn takes_changes(&self, object: &inventory::Object) -> bool {
+        let links = self.shared.links();
+        let link = links.values().find(|link| link.source == object.source);
+        link.is_some_and(|link| link.pool.is_some() && !link.record.read_only)
     }
 
     /// As `server.getAll` answers.

@@ -24,7 +24,7 @@ const MAX_ANSWER: usize = 512 << 20;
 const CALLS_AT_A_TIME: usize = 20;
 /// A short read; long operations give their own.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A machine that acknowledges nothing for twice that long is gone, whatever is asked of it.
 const SILENCE_OF_MACHINE: Duration = Duration::from_secs(5);
 /// An answer that has begun to arrive and then stops for that long does not go on.
@@ -91,6 +91,10 @@ impl Client {
             calls: Semaphore::new(CALLS_AT_A_TIME),
             seen,
         }))
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -396,7 +400,7 @@ impl Client {
         Ok(body.freeze())
     }
 
-    fn transport_error(&self, error: &reqwest::Error) -> CallError {
+    pub(crate) fn transport_error(&self, error: &reqwest::Error) -> CallError {
         let reason = chain(error);
         if reason.contains("certificate") {
             return CallError::Untrusted {

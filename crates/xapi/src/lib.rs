@@ -2,7 +2,7 @@
 //!
 //! It knows XAPI's wire forms, records and events, and nothing of Xen Orchestra's objects. The pieces,
 //! from the wire up: [`wire`] (JSON-RPC and XML-RPC), [`records`] (typed, forgiving), [`tls`] (whom to
-//! trust), [`endpoint`] (where a host is), [`client`] (one session, calls), [`cache`] (the records of one pool), [`watch`] (keeps a cache
+//! trust), [`endpoint`] (where a host is), [`client`] (one session, calls), [`stream`] (what is no call), [`cache`] (the records of one pool), [`watch`] (keeps a cache
 //! equal to the pool through `event.from`).
 
 pub mod cache;
@@ -14,6 +14,7 @@ mod events;
 pub mod properties;
 pub mod records;
 pub mod reference;
+pub mod stream;
 pub mod tls;
 pub mod watch;
 pub mod wire;

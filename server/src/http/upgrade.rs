@@ -78,7 +78,7 @@ fn is_trusted(headers: &HeaderMap, origins: &[String]) -> bool {
 }
 
 /// The answer to a valid handshake (RFC 6455 section 4.2).
-fn accept_key(headers: &HeaderMap) -> Option<String> {
+pub fn accept_key(headers: &HeaderMap) -> Option<String> {
     let has = |name, wanted: &str| {
         headers
             .get_all(name)

@@ -88,6 +88,13 @@ impl Pool {
         self.line.set(client);
     }
 
+    /// The client of the moment, for what is no call and may change something.
+    pub(super) async fn client_for(&self, what: &str) -> Result<Arc<Client>, CallError> {
+        let client = self.line.client(Instant::now() + RENEWAL).await?;
+        check_writable(&self.read_only, what)?;
+        Ok(client)
+    }
+
     /// Reads records; keep it short, the driver waits.
     pub fn with_records<T>(&self, read: impl FnOnce(&Cache) -> T) -> T {
         read(&self.records.read().cache)

@@ -52,6 +52,8 @@ pub enum Transport {
     Lines,
     /// A page of ours: for one request.
     Page,
+    /// The screen of a VM.
+    Console,
 }
 
 impl Transport {

@@ -6,6 +6,7 @@ mod audit;
 mod browser;
 mod calls;
 mod config;
+mod consoles;
 mod failover;
 mod filters;
 mod inventory;

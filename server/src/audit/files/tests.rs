@@ -75,7 +75,7 @@ fn newest(folder: &Folder, most: usize) -> Vec<Record> {
 }
 
 fn events(folder: &Folder) -> Vec<String> {
-    let mut all = newest(&folder, usize::MAX);
+    let mut all = newest(folder, usize::MAX);
     all.reverse();
     all.into_iter().map(|record| record.event).collect()
 }
