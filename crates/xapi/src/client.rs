@@ -305,8 +305,10 @@ impl Client {
     ) -> Result<(bool, Result<Answer, CallError>), CallError> {
         let response = self.post(protocol, method, params, limit).await?;
         let status = response.status();
-        let is_json = declares_json(&response);
+        let declared = declares_json(&response);
         let body = self.body(response).await?;
+        // Mislabelled on the way: what a login has opened must not be forgotten.
+        let is_json = declared || (status.is_success() && body.trim_ascii_start().starts_with(b"{"));
         if protocol == Protocol::JsonRpc && !is_json {
             let reason = format!("HTTP status {} and no JSON", status.as_u16());
             return Ok((false, Err(CallError::Protocol(reason))));

@@ -219,3 +219,14 @@ async fn what_a_silent_host_was_asked_to_change_is_told_soon_after_its_link_was_
     assert_eq!(answer["id"], asked);
     assert_eq!(answer["error"]["data"]["code"], "OUTCOME_UNKNOWN", "{answer}");
 }
+
+#[tokio::test]
+async fn a_login_whose_answer_is_mislabelled_leaves_no_second_session() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut client = server.admin().await;
+    pool.trouble("content-type", "1").await.expect("a fault");
+    client.add_pool(&pool).await;
+    assert_eq!(pool.read(|db| db.refs("session").len()), 1);
+    server.stop().await;
+    pool.stop().await;
+}
