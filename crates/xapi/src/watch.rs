@@ -37,11 +37,15 @@ const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
 /// The client waits this much longer than the server.
 const GRACE: Duration = Duration::from_secs(10);
 /// A poll that is late by so much may have been answered, and the answer lost on the way.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(1);
+/// As much of it as is taken for the distance of a host.
+const MOST_LATE: Duration = Duration::from_secs(5);
 /// How long a listing may let itself be waited for, at first and at most. A large pool thinks for a while before it
 /// answers; one that is frozen never does. Who was too impatient waits twice as long the next time.
 const PATIENCE: Duration = Duration::from_secs(15);
 const MOST_PATIENCE: Duration = Duration::from_secs(240);
+/// With a pool that was listed before, and in no time.
+const LEAST_PATIENCE: Duration = Duration::from_secs(4);
 /// After a doubt has led to a listing, the next one may not for so long; twice as long each time that it was in vain.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const MOST_LOOK_AGAIN: Duration = Duration::from_secs(600);
@@ -83,6 +87,8 @@ pub struct Watch {
     tolerated: FxHashMap<Class, i64>,
     listed: bool,
     patience: Duration,
+    /// How late polls without news are answered: far or busy hosts are not suspected all the time.
+    lateness: Duration,
     /// When a doubt led to a listing, and how long nothing is doubted after it: one row that XAPI itself is wrong about
     /// must not make us list a pool without end.
     looked_again: Option<Instant>,
@@ -100,6 +106,7 @@ impl Watch {
             tolerated: FxHashMap::default(),
             listed: false,
             patience: PATIENCE,
+            lateness: Duration::ZERO,
             looked_again: None,
             look_again_after: LOOK_AGAIN,
             messages: Messages::default(),
@@ -112,6 +119,7 @@ impl Watch {
             poll,
             quiet,
             patience,
+            lateness,
             looked_again,
             look_again_after,
             ..
@@ -119,6 +127,7 @@ impl Watch {
         *self = Self {
             quiet,
             patience,
+            lateness,
             looked_again,
             look_again_after,
             ..Self::new(poll)
@@ -145,7 +154,8 @@ impl Watch {
         let answer = if full {
             listing(client, &params, limit).await
         } else {
-            match insistent(client, &params, wait, limit).await {
+            let late = self.late();
+            match insistent(client, &params, wait + late, limit).await {
                 // One broken connection does not break a link: the same is asked again, and if it was the silence that
                 // broke it, with less of it.
                 Err(CallError::Transport { reason, .. }) => {
@@ -154,12 +164,9 @@ impl Watch {
                         self.quiet = (waited / 2).clamp(SHORTEST_POLL.min(self.poll), self.poll);
                     }
                     tracing::debug!(reason, quiet = ?self.quiet, "asked again for events");
-                    let params = [
-                        params[0].clone(),
-                        params[1].clone(),
-                        json!(self.quiet.min(wait).as_secs_f64()),
-                    ];
-                    events(client, &params, limit).await
+                    let wait = self.quiet.min(wait);
+                    let params = [params[0].clone(), params[1].clone(), json!(wait.as_secs_f64())];
+                    insistent(client, &params, wait + late, limit).await
                 }
                 other => other,
             }
@@ -181,16 +188,32 @@ impl Watch {
             doubted,
         };
         self.listed = full;
+        let waited = asked.elapsed();
+        if !full {
+            // What came sooner was news, and tells nothing of the distance.
+            let late = waited.saturating_sub(wait).min(MOST_LATE);
+            self.lateness = late.max(self.lateness * 3 / 4);
+        }
         if full {
             self.messages.listed();
             // As patient as it takes, with room; what once took long need not take long for ever.
-            self.patience = (asked.elapsed() * 3).clamp(PATIENCE, MOST_PATIENCE);
+            self.patience = (waited * 3).clamp(LEAST_PATIENCE, MOST_PATIENCE);
         }
         Ok(Batch {
             full,
             events,
             counts: tail.counts,
         })
+    }
+
+    /// From when on a poll is late.
+    fn late(&self) -> Duration {
+        LATE + self.lateness * 2
+    }
+
+    /// So long after its beginning a poll, or a listing, may be one of a host that is frozen.
+    pub fn overdue(&self) -> Duration {
+        self.poll + self.late()
     }
 
     /// Whether [`Watch::compare_messages`] is due, with so many of them.
@@ -313,17 +336,16 @@ async fn listing(
 async fn insistent(
     client: &Arc<Client>,
     params: &[Value; 3],
-    wait: Duration,
+    mut patience: Duration,
     limit: Duration,
 ) -> Result<(Vec<Event>, Tail), CallError> {
     let polling = events(client, params, limit);
     tokio::pin!(polling);
     let at_once = [params[0].clone(), params[1].clone(), json!(0.0)];
-    let mut patience = wait + LATE;
     loop {
         let beside = async {
             tokio::time::sleep(patience).await;
-            events(client, &at_once, 2 * LATE).await
+            events(client, &at_once, limit.min(4 * LATE)).await
         };
         tokio::select! {
             polled = &mut polling => return polled,

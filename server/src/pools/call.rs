@@ -33,6 +33,10 @@ const TASK_UNSEEN: Duration = Duration::from_secs(5);
 const TASK_LIMIT: Duration = Duration::from_secs(6 * 3600);
 /// How long a call waits for a link that is being renewed, and for an answer through one that was given up.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// A call that changes a record, or begins a task, is answered at once; what is not answered by then is lost.
+const SHORT: Duration = Duration::from_secs(20);
+/// A call that only reads is late.
+const LATE: Duration = Duration::from_secs(4);
 /// Tasks that are named when one of them may be what a lost call has started.
 const SUSPECTS: usize = 3;
 
@@ -248,7 +252,7 @@ async fn call(
         // It may have been forbidden while the link was away.
         check_writable(read_only, method)?;
         let answer = tokio::select! {
-            answer = client.call(method, params) => answer,
+            answer = asked(&client, method, params) => answer,
             error = abandoned(line, &client, method) => Err(error),
         };
         let error = match answer {
@@ -269,6 +273,26 @@ async fn call(
         }
         tracing::debug!(method, %error, "asked again");
         line.renewal(&client).await;
+    }
+}
+
+/// The answer of a host. What only reads is asked again beside the first when that one lets itself be waited for: an
+/// answer may be lost on the way, and the connection not know it.
+async fn asked(client: &Arc<Client>, method: &str, params: &[Value]) -> Result<Answer, CallError> {
+    if !only_reads(method) {
+        return client.call_within(method, params, SHORT).await;
+    }
+    let (first, second) = (client.call(method, params), async {
+        tokio::time::sleep(LATE).await;
+        client.call(method, params).await
+    });
+    tokio::pin!(first, second);
+    tokio::select! {
+        answer = &mut first => answer,
+        answer = &mut second => match answer {
+            Err(_) => first.await,
+            answer => answer,
+        },
     }
 }
 

@@ -22,8 +22,10 @@ const ORIGINATOR: &str = "xen-orchestra";
 const HEDGE: Duration = Duration::from_secs(2);
 /// Hosts that named one that lets us wait are asked again after so long.
 const AGAIN: Duration = Duration::from_secs(3);
-/// A poll that lasts longer than it should by so much may be one of a host that is frozen.
-const OVERDUE: Duration = Duration::from_secs(1);
+/// A login without an answer is made again beside the first: the answer may be lost, and the connection not know it.
+const LOST: Duration = Duration::from_secs(4);
+/// A host that says that it leads the pool, and that no other host names, is believed after so much more silence.
+const CLAIM: Duration = Duration::from_millis(1_500);
 /// For the question which pool it is.
 const ASKING: Duration = Duration::from_secs(15);
 
@@ -35,9 +37,23 @@ pub(super) struct Expected<'a> {
     pub(super) is_published: bool,
     /// A login that takes longer is not waited for.
     pub(super) patience: Duration,
-    /// URL of the host that leads the pool as far as is known, and lets us wait. It is not asked: the others are, until
-    /// one of them is the master.
-    pub(super) silent: Option<&'a str>,
+    /// The host that leads the pool as far as is known, and lets us wait. It is not asked: the others are, until one of
+    /// them is the master.
+    pub(super) silent: Option<&'a Silent>,
+}
+
+/// A host of which nothing is heard.
+pub(super) struct Silent {
+    pub(super) url: String,
+    /// Its reference: it may have other addresses, under which it is still the same.
+    pub(super) host: Option<String>,
+}
+
+/// To whom a host leads, as far as that is clear before everything is listed.
+pub(super) struct Found {
+    pub(super) pool: Option<String>,
+    /// Reference of the master.
+    pub(super) master: Option<String>,
 }
 
 /// A client that has logged in, and its pool: the one that is expected; or, when no host leads there any more, to the one to
@@ -46,7 +62,7 @@ pub(super) async fn connect(
     shared: &Arc<Shared>,
     id: &str,
     expected: Expected<'_>,
-) -> Result<(Arc<Client>, Option<String>), LinkError> {
+) -> Result<(Arc<Client>, Found), LinkError> {
     let record = shared
         .links()
         .get(id)
@@ -60,6 +76,7 @@ pub(super) async fn connect(
         members: &members,
         patience: expected.patience,
         asked: Mutex::default(),
+        named: Mutex::default(),
     };
     let registered = search.registered.url.clone();
     let led = expected.led.filter(|led| *led != registered).map(str::to_owned);
@@ -70,7 +87,7 @@ pub(super) async fn connect(
     others.retain(|url| *url != registered && Some(url) != led.as_ref());
     let mut stages = [led.into_iter().collect(), vec![registered.clone()], others];
     for stage in &mut stages {
-        stage.retain(|url| Some(url.as_str()) != expected.silent);
+        stage.retain(|url| expected.silent.is_none_or(|silent| *url != silent.url));
     }
     let mut stages = stages.into_iter().filter(|stage: &Vec<String>| !stage.is_empty());
     let ask = |url: String| -> BoxFuture<(String, LoggedIn)> {
@@ -81,14 +98,14 @@ pub(super) async fn connect(
         })
     };
     let mut running: FuturesUnordered<BoxFuture<(String, LoggedIn)>> = FuturesUnordered::new();
-    if let Some(url) = expected.silent {
-        search.asked().insert(url.to_owned(), None);
+    if let Some(silent) = expected.silent {
+        search.asked().insert(silent.url.clone(), None);
         running.push(Box::pin(std::future::pending()));
     }
-    let is_it = |found: &Option<String>| {
-        let unclear = pool_id.is_none() || found.is_none();
-        *found == pool_id || (unclear && expected.silent.is_none())
-    };
+    // Who says that it leads in place of the silent one, until it is believed.
+    let mut claimant: Option<(Unwanted, Found)> = None;
+    let claimed = tokio::time::sleep(CLAIM);
+    tokio::pin!(claimed);
     let (mut failed, mut stranger, mut supporters) = (BTreeMap::new(), None, Vec::new());
     let (hedge, again) = (tokio::time::sleep(Duration::ZERO), tokio::time::sleep(AGAIN));
     tokio::pin!(hedge, again);
@@ -96,7 +113,17 @@ pub(super) async fn connect(
     loop {
         tokio::select! {
             Some((url, result)) = running.next(), if !running.is_empty() => match result {
-                Ok((client, found)) if is_it(&found) => {
+                Ok((client, found)) if let Some(silent) = expected.silent => {
+                    // The same host under another address is as silent as it was, whatever it says to this.
+                    let other = found.master.is_some() && found.master != silent.host;
+                    if other && found.pool == pool_id {
+                        claimed.as_mut().reset(Instant::now() + CLAIM);
+                        claimant = Some((client, found));
+                    }
+                }
+                Ok((client, found))
+                    if pool_id.is_none() || found.pool.is_none() || found.pool == pool_id =>
+                {
                     return Ok((client.take(), found));
                 }
                 Ok((client, found)) => {
@@ -107,7 +134,7 @@ pub(super) async fn connect(
                 Err(Failed::With(error)) => {
                     tracing::debug!(server = %id, %url, %error, "no help from this host");
                     // What the registered host says of ourselves, others need not be asked; those that are may know better.
-                    more &= url != registered || !is_definite(&error);
+                    more &= url != registered || !is_about_us(&error);
                     failed.insert(url, error);
                 }
                 Err(Failed::AskedAlready) => supporters.push(url),
@@ -122,14 +149,32 @@ pub(super) async fn connect(
             }
             // Somebody lets us wait: by now, those who named it may know of another master.
             () = &mut again, if !running.is_empty() => {
-                for url in std::mem::take(&mut supporters) {
-                    search.asked().remove(&url);
+                let mut urls = std::mem::take(&mut supporters);
+                if expected.silent.is_some() {
+                    // It may become the master while its toolstack restarts for that.
+                    let passing = failed.extract_if(.., |_, error| !is_definite(error));
+                    urls.extend(passing.map(|(url, _)| url));
+                    search.asked().retain(|_, outcome| outcome.is_none());
+                }
+                for url in urls {
+                    search.forget(&url);
                     running.push(ask(url));
                 }
                 again.as_mut().reset(Instant::now() + AGAIN);
                 continue;
             }
+            () = &mut claimed, if claimant.is_some() => {
+                claimed.as_mut().reset(Instant::now() + CLAIM);
+                let unopposed = |(client, _): &(Unwanted, Found)| search.vote(client).is_none();
+                if let Some((client, found)) = claimant.take_if(|claimant| unopposed(claimant)) {
+                    return Ok((client.take(), found));
+                }
+            }
             else => break,
+        }
+        let elected = |(client, _): &(Unwanted, Found)| search.vote(client) == Some(true);
+        if let Some((client, found)) = claimant.take_if(|claimant| elected(claimant)) {
+            return Ok((client.take(), found));
         }
         if running.is_empty() && more {
             hedge.as_mut().reset(Instant::now());
@@ -156,8 +201,13 @@ pub(super) async fn connect(
 }
 
 /// Looks for another master beside a link whose host lets us wait, until that is given up.
-pub(super) async fn another_master(shared: Arc<Shared>, id: String, silent: String) -> Arc<Client> {
-    tokio::time::sleep(shared.pace.poll + OVERDUE).await;
+pub(super) async fn another_master(
+    shared: Arc<Shared>,
+    id: String,
+    silent: Silent,
+    overdue: Duration,
+) -> (Arc<Client>, Found) {
+    tokio::time::sleep(overdue).await;
     let expected = Expected {
         led: None,
         is_published: true,
@@ -165,7 +215,7 @@ pub(super) async fn another_master(shared: Arc<Shared>, id: String, silent: Stri
         silent: Some(&silent),
     };
     match connect(&shared, &id, expected).await {
-        Ok((client, _)) => client,
+        Ok(found) => found,
         Err(error) => {
             tracing::debug!(server = %id, %error, "no other master can be looked for");
             std::future::pending().await
@@ -173,18 +223,26 @@ pub(super) async fn another_master(shared: Arc<Shared>, id: String, silent: Stri
     }
 }
 
+/// Whether any other host would say the same.
+fn is_about_us(error: &LinkError) -> bool {
+    is_definite(error) && !matches!(error, LinkError::Untrusted { .. })
+}
+
 /// Whether it is about us or the registration, and not about the host of the moment.
 fn is_definite(error: &LinkError) -> bool {
     !matches!(error, LinkError::Unreachable(_) | LinkError::Fault(_))
 }
 
-/// The pool that a host belongs to; `None` where that is not clear before everything is listed.
-async fn pool_of(client: &Arc<Client>) -> Result<Option<String>, LinkError> {
+async fn pool_of(client: &Arc<Client>) -> Result<Found, LinkError> {
     let answer = client.call_unqueued("pool.get_all_records", &[], ASKING).await;
     let answer = answer.map_err(LinkError::from_call)?;
     let pools: BTreeMap<String, Value> = answer.parse().map_err(LinkError::from_call)?;
-    let first = pools.into_values().next();
-    Ok(first.and_then(|pool| pool["uuid"].as_str().map(str::to_owned)))
+    let first = pools.into_values().next().unwrap_or_default();
+    let text = |field: &str| first[field].as_str().map(str::to_owned);
+    Ok(Found {
+        pool: text("uuid"),
+        master: text("master"),
+    })
 }
 
 struct Search<'a> {
@@ -195,10 +253,12 @@ struct Search<'a> {
     patience: Duration,
     /// Hosts that were asked, with how that ended.
     asked: Mutex<BTreeMap<String, Option<LinkError>>>,
+    /// Which host each of them named as its master.
+    named: Mutex<BTreeMap<String, String>>,
 }
 
-/// A client and the pool to which it leads, as far as that is clear.
-type LoggedIn = Result<(Unwanted, Option<String>), Failed>;
+/// A client and to whom it leads.
+type LoggedIn = Result<(Unwanted, Found), Failed>;
 
 /// Why a host was of no help.
 enum Failed {
@@ -228,7 +288,9 @@ impl Search<'_> {
             match error {
                 LinkError::Fault(fault) if fault.is("HOST_IS_SLAVE") => {
                     let master = Endpoint::on_host(&url, fault.param(0));
-                    url = master.ok_or(Failed::With(LinkError::Fault(fault)))?;
+                    let master = master.ok_or(Failed::With(LinkError::Fault(fault)))?;
+                    self.named().insert(url, master.clone());
+                    url = master;
                 }
                 error => return Err(Failed::With(error)),
             }
@@ -242,13 +304,55 @@ impl Search<'_> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, url: &str) -> Result<(Unwanted, Option<String>), LinkError> {
-        let trust = self.trust(url).ok_or_else(|| LinkError::Untrusted {
+    fn named(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It may be asked again.
+    fn forget(&self, url: &str) {
+        self.asked().remove(url);
+        self.named().remove(url);
+    }
+
+    /// Whether the other hosts say that this one leads; `None` when they say nothing.
+    fn vote(&self, client: &Unwanted) -> Option<bool> {
+        let named = self.named();
+        let its = &client.client.endpoint().url;
+        let leads = named.values().any(|url| url == its);
+        (!named.is_empty()).then_some(leads)
+    }
+
+    async fn ask(&self, url: &str) -> Result<(Unwanted, Found), LinkError> {
+        let (first, second) = (self.ask_once(url), async {
+            tokio::time::sleep(LOST).await;
+            self.ask_once(url).await
+        });
+        tokio::pin!(first, second);
+        tokio::select! {
+            // A refusal within that time is one.
+            answer = &mut first => answer,
+            answer = &mut second => match answer {
+                Err(_) => first.await,
+                found => found,
+            }
+        }
+    }
+
+    async fn ask_once(&self, url: &str) -> Result<(Unwanted, Found), LinkError> {
+        let mut trusts = self.trusts(url).into_iter();
+        let trust = trusts.next().ok_or_else(|| LinkError::Untrusted {
             reason: format!(
                 "this is not the master, and the certificate of {url} is not known: register that host"
             ),
             fingerprint: None,
         })?;
+        match (self.log_in_with(url, trust).await, trusts.next()) {
+            (Err(LinkError::Untrusted { .. }), Some(renewed)) => self.log_in_with(url, renewed).await,
+            (answer, _) => answer,
+        }
+    }
+
+    async fn log_in_with(&self, url: &str, trust: Trust) -> Result<(Unwanted, Found), LinkError> {
         let endpoint = Endpoint {
             url: url.to_owned(),
             trust,
@@ -276,18 +380,22 @@ impl Search<'_> {
         }
     }
 
-    /// Each host has a certificate of its own: a pin is good for one of them.
-    fn trust(&self, url: &str) -> Option<Trust> {
+    /// Each host has a certificate of its own: a pin is good for one of them. The registered one may have got another since
+    /// it was pinned, and its pool may have told so.
+    fn trusts(&self, url: &str) -> Vec<Trust> {
         let registered = &self.registered;
-        if url == registered.url || !matches!(registered.trust, Trust::Pinned(_)) {
-            return Some(registered.trust.clone());
+        if !matches!(registered.trust, Trust::Pinned(_)) {
+            return vec![registered.trust.clone()];
         }
+        let pinned = (url == registered.url).then(|| registered.trust.clone());
         let known = self
             .members
             .iter()
             .find(|(address, _)| Endpoint::on_host(&registered.url, address).as_deref() == Some(url));
-        let (_, fingerprint) = known.filter(|(_, fingerprint)| !fingerprint.is_empty())?;
-        Some(Trust::Pinned(fingerprint.clone()))
+        let known = known.filter(|(_, fingerprint)| !fingerprint.is_empty());
+        let told = known.map(|(_, fingerprint)| Trust::Pinned(fingerprint.clone()));
+        let told = told.filter(|told| Some(told) != pinned.as_ref());
+        pinned.into_iter().chain(told).collect()
     }
 }
 

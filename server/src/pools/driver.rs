@@ -13,7 +13,7 @@ use super::{
     LinkError,
     backoff::Backoff,
     call::Pool,
-    connect::{Expected, another_master, connect},
+    connect::{Expected, Found, Silent, another_master, connect},
     links::{Link, Links, Shared},
     records::Records,
 };
@@ -224,7 +224,7 @@ impl Driver {
             () = cancel.cancelled() => return LinkError::Stopped,
             connected = self.meanwhile_withdraw(connect(&shared, &id, expected)) => connected,
         };
-        let (mut client, found) = match connected {
+        let (mut client, mut found) = match connected {
             Ok(connected) => connected,
             Err(error) => {
                 if begun.elapsed() >= LOGIN_PATIENCE {
@@ -235,7 +235,7 @@ impl Driver {
         };
         (self.slow_logins, self.refusals) = (0, 0);
         // A listing is expensive, for the pool too: not for one that is followed through another link.
-        if let Some(pool_id) = found
+        if let Some(pool_id) = found.pool.take()
             && is_taken(&shared.links(), &id, &pool_id)
         {
             self.withdraw();
@@ -249,10 +249,13 @@ impl Driver {
             self.led = Some(client.endpoint().url.clone());
             let followed = tokio::select! {
                 () = cancel.cancelled() => Err(LinkError::Stopped),
-                followed = self.follow(&client, watch, backoff) => followed,
+                followed = self.follow(&client, &found, watch, backoff) => followed,
             };
             self.pool.set_client(None);
             if cancel.is_cancelled() {
+                if let Ok((leads_now, _)) = followed {
+                    leads_now.logout().await;
+                }
                 client.logout().await;
                 return LinkError::Stopped;
             }
@@ -260,9 +263,12 @@ impl Driver {
             let left = client.clone();
             self.shared.tracker.spawn(async move { left.logout().await });
             match followed {
-                Ok(leads_now) => client = leads_now,
+                Ok(leads_now) => (client, found) = leads_now,
                 Err(error) => return error,
             }
+            // Until everything is listed there, nothing is known of it.
+            self.shared
+                .set_state(&self.id, |state| state.status = LinkStatus::Connecting);
         }
     }
 
@@ -270,17 +276,21 @@ impl Driver {
     async fn follow(
         &mut self,
         client: &Arc<Client>,
+        found: &Found,
         watch: &mut Watch,
         backoff: &mut Backoff,
-    ) -> Result<Arc<Client>, LinkError> {
+    ) -> Result<(Arc<Client>, Found), LinkError> {
         if let Some(comparing) = self.comparing.take() {
             comparing.abort();
         }
         watch.reconnected();
         let mut listing = true;
         loop {
-            let (shared, url) = (self.shared.clone(), client.endpoint().url.clone());
-            let another = another_master(shared, self.id.clone(), url);
+            let silent = Silent {
+                url: client.endpoint().url.clone(),
+                host: found.master.clone(),
+            };
+            let another = another_master(self.shared.clone(), self.id.clone(), silent, watch.overdue());
             let is_listing = std::mem::take(&mut listing);
             let news = async {
                 if is_listing {
@@ -292,7 +302,7 @@ impl Driver {
             let (polled, gone) = tokio::select! {
                 news = news => news?,
                 leads_now = another => {
-                    tracing::warn!(server = %self.id, url = %leads_now.endpoint().url, "another host leads the pool, and the one before says nothing");
+                    tracing::warn!(server = %self.id, url = %leads_now.0.endpoint().url, "another host leads the pool, and the one before says nothing");
                     return Ok(leads_now);
                 }
             };
@@ -376,7 +386,7 @@ impl Driver {
         };
         self.shared.inventory.apply(self.source, pool_id, applied.update);
         self.records.announce();
-        if applied.pool_changed {
+        if applied.pool_changed || full {
             self.note_pool(pool_id);
         }
         self.note_heard(pool_id);

@@ -162,7 +162,7 @@ async fn a_frozen_master_is_left_for_the_one_that_leads_now() {
     let master = pool.read(|db| db.text("host", &master, "uuid"));
     let seen = client.server_until(&id, "the new master leads", |server| {
         // The poll was not waited for until it was given up.
-        assert_eq!(server["status"], "connected");
+        assert_ne!(server["status"], "disconnected");
         server["master"] == json!(master)
     });
     seen.await;
