@@ -67,6 +67,15 @@ impl Countdown {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// In the words of `trouble`; `None` when nothing is left.
+    pub fn shown(&self) -> Option<String> {
+        match self.left() {
+            0 => None,
+            ALL => Some("all".to_owned()),
+            left => Some(left.to_string()),
+        }
+    }
+
     /// Does it concern this answer?
     pub fn take(&self) -> bool {
         let one = |left: usize| match left {
@@ -322,11 +331,7 @@ impl Faults {
             ("content-type", &self.mislabelled),
             ("vanish", &self.vanishing),
         ] {
-            match countdown.left() {
-                0 => {}
-                ALL => active.push((name, "all".to_owned())),
-                left => active.push((name, left.to_string())),
-            }
+            active.extend(countdown.shown().map(|left| (name, left)));
         }
         match self.frozen.borrow().hole {
             Hole::None => {}

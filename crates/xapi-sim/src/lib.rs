@@ -52,6 +52,6 @@ pub use ops::unimplemented_messages;
 pub use pool::members::Member;
 pub use pool::{PoolConfig, SimPool, Stats};
 pub use rpc::rbac::{ROLES, User};
-pub use trouble::{TROUBLES, Trouble};
+pub use trouble::{OF_A_HOST, TROUBLES, Trouble};
 pub use value::{NULL_REF, Value};
 pub use wire::{UNKNOWN_FIELD, UNKNOWN_MEMBER};

@@ -8,7 +8,7 @@ pub mod neighbours;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -105,6 +105,8 @@ pub struct Shared {
     changes: watch::Sender<u64>,
     faults: Faults,
     pub host_faults: HostFaults,
+    /// Nobody listens, whichever hosts are up.
+    refusing: AtomicBool,
     calls: Mutex<BTreeMap<String, u64>>,
     connections_accepted: AtomicU64,
     churn: watch::Sender<f64>,
@@ -144,6 +146,7 @@ impl Shared {
             db: Mutex::new(db),
             faults: Faults::new(config.seed),
             host_faults: HostFaults::default(),
+            refusing: AtomicBool::new(false),
             calls: Mutex::default(),
             connections_accepted: AtomicU64::new(0),
             churn: watch::Sender::new(config.churn_per_second),

@@ -138,7 +138,7 @@ pub const TROUBLES: &[Trouble] = &[
     trouble(
         "off",
         "",
-        "Ends all faults of answers and connections; hosts, certificates and lost sessions stay as they are.",
+        "Ends all faults of connections, answers and records; hosts, certificates, churn and lost sessions stay as they are.",
     ),
 ];
 

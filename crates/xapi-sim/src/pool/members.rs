@@ -2,6 +2,7 @@
 //! The master answers; the others say HOST_IS_SLAVE and where it is.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -172,8 +173,11 @@ impl Shared {
         cut.into_iter().for_each(|token| token.cancel());
     }
 
-    /// Listens for one machine, unless it is down or listens already.
+    /// Listens for one machine, unless it is down, listens already, or the pool refuses connections.
     pub async fn open(self: &Arc<Shared>, at: usize) -> anyhow::Result<()> {
+        if self.refusing.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let address = {
             let members = self.members.lock();
             let machine = members.get(at).context("no such host")?;
