@@ -55,3 +55,4 @@ pub use rpc::rbac::{ROLES, User};
 pub use trouble::{OF_A_HOST, TROUBLES, Trouble};
 pub use value::{NULL_REF, Value};
 pub use wire::{UNKNOWN_FIELD, UNKNOWN_MEMBER};
+pub use world::load::parse as parse_records;

@@ -180,7 +180,7 @@ fn user(text: &str) -> Result<User, String> {
 
 fn read(file: &Path) -> anyhow::Result<serde_json::Value> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
+    xapi_sim::parse_records(&text).with_context(|| format!("{} cannot be loaded", file.display()))
 }
 
 fn dump(pool: &SimPool, file: &Path) -> anyhow::Result<()> {

@@ -311,7 +311,7 @@ impl SimPool {
     }
 
     /// Starts from records instead of a made-up world: `{ref: {"class": "VM", field: value, ...}, ...}`, as
-    /// [`SimPool::dump`] gives them or as other tools saved them from real pools.
+    /// [`SimPool::dump`] gives them or as other tools saved them from real pools; [`crate::parse_records`] reads a file.
     pub async fn start_from(config: PoolConfig, records: &serde_json::Value) -> anyhow::Result<SimPool> {
         SimPool::start_with(config, Some(records)).await
     }
