@@ -52,7 +52,7 @@ pub struct PoolConfig {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
     pub tls: bool,
-    /// Each host has a certificate of its own, as real ones have; else one certificate serves all of a pool.
+    /// With `tls`: each host has a certificate of its own, as real ones have; else one serves all of a pool.
     pub own_certificates: bool,
     /// False = an old host: `POST /jsonrpc` is answered as XML-RPC.
     pub json_rpc: bool,
