@@ -117,7 +117,7 @@ pub const TROUBLES: &[Trouble] = &[
     trouble(
         "change-certificate",
         "",
-        "New TLS certificates; connections are cut and the Certificate records are replaced.",
+        "New TLS certificates; connections are cut and the Certificate records are replaced. Refused without --tls.",
     ),
     trouble(
         "clock-skew",
