@@ -44,6 +44,7 @@ mod wire;
 mod world;
 
 pub use churn::ChurnKind;
+pub use consistency::contradictions;
 pub use db::{Db, Ref};
 pub use fault::Fault;
 pub use faults::{ALL, Countdown, Faults};
