@@ -295,7 +295,7 @@ impl Shared {
     }
 
     /// Another host takes over: sessions, tasks under way for clients and the deletion history end with the old one.
-    /// So do connections, but for those of machines that are frozen.
+    /// So do connections, but for those of machines that are frozen or do not know.
     pub fn change_master(&self, host: &str) {
         for machine in self.members.lock().iter_mut() {
             machine.believes = None;
@@ -309,9 +309,9 @@ impl Shared {
             self.set_live(&old, false);
         }
         self.forget();
-        // A frozen machine says nothing, not even that a connection ends.
+        // A frozen machine says nothing, not even that a connection ends; nor does one that claims to be the master.
         let count = self.members.lock().len();
-        let heard = (0..count).filter(|at| !self.met(*at).is_frozen());
+        let heard = (0..count).filter(|at| !self.met(*at).is_frozen() && !self.host_faults.claims(*at));
         heard.for_each(|at| self.cut_member(at));
     }
 

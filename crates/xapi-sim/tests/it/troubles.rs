@@ -159,6 +159,7 @@ async fn every_fault_can_be_switched_by_its_name() {
     for trouble in TROUBLES {
         let argument = match trouble.argument.split('|').next().unwrap_or_default() {
             "on" => "on",
+            "on@HOST" => "on@1",
             "HOST" => "1",
             "ADDRESS" => "10.0.0.1",
             "CLASS" => "host",
@@ -205,6 +206,7 @@ async fn every_fault_that_is_on_is_told() {
         let (argument, shown) = match trouble.argument.split('|').next().unwrap_or_default() {
             "" => ("", "0".to_owned()),
             "on" => ("on", "on".to_owned()),
+            "on@HOST" => ("on@0", "on@0".to_owned()),
             "HOST" => ("1", "1".to_owned()),
             "ADDRESS" => ("10.0.0.1", "10.0.0.1".to_owned()),
             "CLASS" => ("host", format!("host/{host}")),
@@ -219,8 +221,9 @@ async fn every_fault_that_is_on_is_told() {
             "{name}"
         );
         if OF_A_HOST.contains(&name) {
-            pool.trouble(name, &format!("{argument}@1")).await.expect(name);
-            let both = format!("{shown},{shown}@1");
+            let plain = argument.trim_end_matches("@0");
+            pool.trouble(name, &format!("{plain}@1")).await.expect(name);
+            let both = format!("{shown},{plain}@1");
             assert_eq!(
                 told_of_faults(&control).await,
                 json!({ shown_as: both }),
@@ -297,4 +300,5 @@ async fn one_host_alone_is_a_black_hole_or_slow() {
     assert_eq!(pool.active_troubles(), []);
     assert!(pool.trouble("latency", "5@9").await.is_err());
     assert!(pool.trouble("kill-master", "@1").await.is_err());
+    assert!(pool.trouble("claim", "on").await.is_err(), "not without a host");
 }
