@@ -1,6 +1,7 @@
 //! The control port: a small HTTP service beside the pools that switches faults and shows what the pools hold.
 //! `GET /` explains the rest.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,13 +107,17 @@ fn described(pools: &[SimPool]) -> serde_json::Value {
                 "fingerprint_sha256": member.fingerprint_sha256,
             })
         });
-        let faults = pool.active_troubles().into_iter();
-        let faults = faults.map(|(name, argument)| (name.to_owned(), json!(argument)));
+        // One fault can be on several times: of the pool, of hosts, of records.
+        let mut faults: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, argument) in pool.active_troubles() {
+            faults.entry(name).or_default().push(argument);
+        }
+        let faults = faults.into_iter().map(|(name, all)| (name, all.join(",")));
         json!({
             "name": pool.config().name,
             "url": pool.url(),
             "hosts": members.collect::<Vec<_>>(),
-            "faults": faults.collect::<serde_json::Map<_, _>>(),
+            "faults": faults.collect::<BTreeMap<_, _>>(),
             "connections": pool.connections(),
         })
     });

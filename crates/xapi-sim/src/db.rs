@@ -15,6 +15,7 @@ use self::relations::{is_set, targets};
 use crate::clock;
 use crate::disks::Disks;
 use crate::fault::Fault;
+use crate::faults::Countdown;
 use crate::model::{Class, ClassId, End, Type, model};
 use crate::seed::Seed;
 use crate::value::{NULL_REF, Value};
@@ -37,7 +38,7 @@ pub struct Db {
     /// What is kept as files beside the records: certificates, lists of revoked ones.
     pub(crate) files: BTreeMap<String, String>,
     /// Deletions still to be kept out of the history (a test knob: lost `del` events).
-    silent_deletions: usize,
+    silent_deletions: Countdown,
     /// How far the clocks of this pool's hosts are from the right time, in seconds.
     clock_skew: i64,
 }
@@ -105,7 +106,7 @@ impl Db {
             seed: Seed::new(seed),
             disks: Disks::default(),
             files: BTreeMap::new(),
-            silent_deletions: 0,
+            silent_deletions: Countdown::default(),
             clock_skew: 0,
         }
     }
@@ -117,6 +118,19 @@ impl Db {
 
     pub fn set_clock_skew(&mut self, seconds: i64) {
         self.clock_skew = seconds;
+    }
+
+    /// What is switched on of the faults that are here, in the words of `trouble`.
+    pub fn active_troubles(&self) -> Vec<(&'static str, String)> {
+        let mut active = Vec::new();
+        let silent = self.silent_deletions.shown();
+        active.extend(silent.map(|left| ("drop-deletions", left)));
+        if self.clock_skew != 0 {
+            active.push(("clock-skew", self.clock_skew.to_string()));
+        }
+        let strangers = self.strangers().into_iter();
+        active.extend(strangers.map(|(class, reference)| ("strange", format!("{class}/{reference}"))));
+        active
     }
 
     /// The object of that class which represents the pool itself.
@@ -261,7 +275,7 @@ impl Db {
     }
 
     pub fn silence_deletions(&mut self, count: usize) {
-        self.silent_deletions = count;
+        self.silent_deletions.set(count);
     }
 
     // ---- writing
@@ -413,9 +427,7 @@ impl Db {
                 self.unlink(end, target.str(), &reference);
             }
         }
-        if self.silent_deletions > 0 {
-            self.silent_deletions -= 1;
-        } else if class.has_events {
+        if !self.silent_deletions.take() && class.has_events {
             let Table {
                 deletions, pruned, ..
             } = &mut self.tables[class.id];
@@ -445,13 +457,18 @@ impl Db {
         true
     }
 
-    /// Shows all objects as they are.
-    pub fn forget_strangers(&mut self) {
+    /// The objects that are shown as a release of the future would, with their classes.
+    fn strangers(&self) -> Vec<(&'static str, Ref)> {
         let strange = model().classes.iter().flat_map(|class| {
             let rows = self.rows(class).filter(|(_, row)| row.strange);
             rows.map(|(reference, _)| (class.name.as_str(), reference.clone()))
         });
-        for (class, reference) in strange.collect::<Vec<_>>() {
+        strange.collect()
+    }
+
+    /// Shows all objects as they are.
+    pub fn forget_strangers(&mut self) {
+        for (class, reference) in self.strangers() {
             self.set_strange(class, &reference, false);
         }
     }

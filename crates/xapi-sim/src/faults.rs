@@ -2,7 +2,7 @@
 //! look at; the names that people use are in `trouble`, what concerns whole hosts is in `pool::members`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Faults {
     /// Of a whole pool only: event answers that lack an object which goes while they are made.
     pub vanishing: Countdown,
     slave_of: Mutex<Option<String>>,
+    /// Of one host only: it answers as a master, whoever is.
+    claims: AtomicBool,
     frozen: watch::Sender<Frozen>,
 }
 
@@ -67,6 +69,15 @@ impl Countdown {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// In the words of `trouble`; `None` when nothing is left.
+    pub fn shown(&self) -> Option<String> {
+        match self.left() {
+            0 => None,
+            ALL => Some("all".to_owned()),
+            left => Some(left.to_string()),
+        }
+    }
+
     /// Does it concern this answer?
     pub fn take(&self) -> bool {
         let one = |left: usize| match left {
@@ -95,6 +106,11 @@ impl HostFaults {
     fn known(&self, host: usize) -> Option<Arc<Faults>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&host).cloned()
+    }
+
+    /// Whether that host answers as a master, whoever is.
+    pub fn claims(&self, host: usize) -> bool {
+        self.known(host).is_some_and(|faults| faults.claims())
     }
 
     /// What is switched on, with the host's number behind an `@`.
@@ -189,6 +205,7 @@ impl Faults {
             mislabelled: Countdown::default(),
             vanishing: Countdown::default(),
             slave_of: Mutex::new(None),
+            claims: AtomicBool::new(false),
             frozen: watch::Sender::default(),
         }
     }
@@ -210,6 +227,16 @@ impl Faults {
 
     pub fn set_slave_of(&self, master: Option<String>) {
         *self.slave_of.lock().unwrap_or_else(PoisonError::into_inner) = master;
+    }
+
+    /// The host behind this answers as the master that it is not, as one that does not know yet that another one leads.
+    /// For [`crate::SimPool::faults_of`]: a pool as a whole claims nothing.
+    pub fn claim_master(&self, claims: bool) {
+        self.claims.store(claims, Ordering::Relaxed);
+    }
+
+    fn claims(&self) -> bool {
+        self.claims.load(Ordering::Relaxed)
     }
 
     /// Answers wait until this ends.
@@ -264,6 +291,7 @@ impl Faults {
             countdown.set(0);
         }
         self.set_slave_of(None);
+        self.claim_master(false);
     }
 
     /// The time that an answer is held back; for ever while the pool is frozen. When the fault ends, what waits goes,
@@ -322,11 +350,7 @@ impl Faults {
             ("content-type", &self.mislabelled),
             ("vanish", &self.vanishing),
         ] {
-            match countdown.left() {
-                0 => {}
-                ALL => active.push((name, "all".to_owned())),
-                left => active.push((name, left.to_string())),
-            }
+            active.extend(countdown.shown().map(|left| (name, left)));
         }
         match self.frozen.borrow().hole {
             Hole::None => {}
@@ -334,6 +358,9 @@ impl Faults {
             Hole::Swallows => active.push(("black-hole", "swallow".to_owned())),
         }
         active.extend(self.slave_of().map(|master| ("slave-of", master)));
+        if self.claims() {
+            active.push(("claim", "on".to_owned()));
+        }
         active
     }
 }

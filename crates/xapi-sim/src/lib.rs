@@ -44,6 +44,7 @@ mod wire;
 mod world;
 
 pub use churn::ChurnKind;
+pub use consistency::contradictions;
 pub use db::{Db, Ref};
 pub use fault::Fault;
 pub use faults::{ALL, Countdown, Faults};
@@ -52,6 +53,7 @@ pub use ops::unimplemented_messages;
 pub use pool::members::Member;
 pub use pool::{PoolConfig, SimPool, Stats};
 pub use rpc::rbac::{ROLES, User};
-pub use trouble::{TROUBLES, Trouble};
+pub use trouble::{OF_A_HOST, TROUBLES, Trouble};
 pub use value::{NULL_REF, Value};
 pub use wire::{UNKNOWN_FIELD, UNKNOWN_MEMBER};
+pub use world::load::parse as parse_records;

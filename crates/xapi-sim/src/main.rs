@@ -65,8 +65,8 @@ struct Arguments {
     /// Duration of operations: 1 = realistic seconds, 0 = immediate
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
-    /// A certificate for each host instead of one for the pool
-    #[arg(long)]
+    /// A certificate for each host instead of one for the pool; means --tls
+    #[arg(long, conflicts_with = "no_tls")]
     own_certificates: bool,
     /// Start the first pool from records: JSON `{ref: {"class": "VM", field: value, ...}}`
     #[arg(long, value_name = "FILE")]
@@ -180,7 +180,7 @@ fn user(text: &str) -> Result<User, String> {
 
 fn read(file: &Path) -> anyhow::Result<serde_json::Value> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
+    xapi_sim::parse_records(&text).with_context(|| format!("{} cannot be loaded", file.display()))
 }
 
 fn dump(pool: &SimPool, file: &Path) -> anyhow::Result<()> {
@@ -221,7 +221,7 @@ fn config(arguments: &Arguments, at: u16) -> anyhow::Result<PoolConfig> {
             Kind::Life => ChurnKind::Life,
         },
         listen,
-        tls: arguments.tls && !arguments.no_tls,
+        tls: (arguments.tls && !arguments.no_tls) || arguments.own_certificates,
         fresh: arguments.fresh,
         users: arguments.users.clone(),
         own_certificates: arguments.own_certificates,
@@ -240,4 +240,25 @@ async fn wait_for_the_end() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a pool has TLS, and a certificate for each host; `None`: the options are refused.
+    fn secured(options: &[&str]) -> Option<(bool, bool)> {
+        let arguments = Arguments::try_parse_from(["xapi-sim"].iter().chain(options)).ok()?;
+        let config = config(&arguments, 0).expect("a configuration");
+        Some((config.tls, config.own_certificates))
+    }
+
+    #[test]
+    fn certificates_of_their_own_mean_tls() {
+        assert_eq!(secured(&[]), Some((false, false)));
+        assert_eq!(secured(&["--tls"]), Some((true, false)));
+        assert_eq!(secured(&["--own-certificates"]), Some((true, true)));
+        assert_eq!(secured(&["--tls", "--own-certificates"]), Some((true, true)));
+        assert_eq!(secured(&["--no-tls", "--own-certificates"]), None);
+    }
 }

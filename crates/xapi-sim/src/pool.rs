@@ -8,7 +8,7 @@ pub mod neighbours;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub struct PoolConfig {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
     pub tls: bool,
-    /// Each host has a certificate of its own, as real ones have; else one certificate serves all of a pool.
+    /// With `tls`: each host has a certificate of its own, as real ones have; else one serves all of a pool.
     pub own_certificates: bool,
     /// False = an old host: `POST /jsonrpc` is answered as XML-RPC.
     pub json_rpc: bool,
@@ -105,6 +105,8 @@ pub struct Shared {
     changes: watch::Sender<u64>,
     faults: Faults,
     pub host_faults: HostFaults,
+    /// Nobody listens, whichever hosts are up.
+    refusing: AtomicBool,
     calls: Mutex<BTreeMap<String, u64>>,
     connections_accepted: AtomicU64,
     churn: watch::Sender<f64>,
@@ -144,6 +146,7 @@ impl Shared {
             db: Mutex::new(db),
             faults: Faults::new(config.seed),
             host_faults: HostFaults::default(),
+            refusing: AtomicBool::new(false),
             calls: Mutex::default(),
             connections_accepted: AtomicU64::new(0),
             churn: watch::Sender::new(config.churn_per_second),
@@ -308,7 +311,7 @@ impl SimPool {
     }
 
     /// Starts from records instead of a made-up world: `{ref: {"class": "VM", field: value, ...}, ...}`, as
-    /// [`SimPool::dump`] gives them or as other tools saved them from real pools.
+    /// [`SimPool::dump`] gives them or as other tools saved them from real pools; [`crate::parse_records`] reads a file.
     pub async fn start_from(config: PoolConfig, records: &serde_json::Value) -> anyhow::Result<SimPool> {
         SimPool::start_with(config, Some(records)).await
     }

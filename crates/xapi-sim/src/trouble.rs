@@ -98,6 +98,12 @@ pub const TROUBLES: &[Trouble] = &[
         "Logins fail with HOST_IS_SLAVE and this address.",
     ),
     trouble(
+        "claim",
+        "on@HOST|off@HOST",
+        "That host answers as a master although another one is, as one that does not know yet (split brain): logins \
+         succeed there and show the pool's records.",
+    ),
+    trouble(
         "change-master",
         "HOST",
         "The host of that number (0 is the first) becomes master; the others answer HOST_IS_SLAVE. After kill-master \
@@ -117,7 +123,7 @@ pub const TROUBLES: &[Trouble] = &[
     trouble(
         "change-certificate",
         "",
-        "New TLS certificates; connections are cut and the Certificate records are replaced.",
+        "New TLS certificates; connections are cut and the Certificate records are replaced. Refused without --tls.",
     ),
     trouble(
         "clock-skew",
@@ -138,7 +144,7 @@ pub const TROUBLES: &[Trouble] = &[
     trouble(
         "off",
         "",
-        "Ends all faults of answers and connections; hosts, certificates and lost sessions stay as they are.",
+        "Ends all faults of connections, answers and records; hosts, certificates, churn and lost sessions stay as they are.",
     ),
 ];
 
@@ -153,6 +159,7 @@ pub const OF_A_HOST: &[&str] = &[
     "truncate",
     "malformed",
     "content-type",
+    "claim",
 ];
 
 impl SimPool {
@@ -209,6 +216,7 @@ impl SimPool {
             "drop-deletions" => self.drop_deletions(count()?),
             "vanish" => self.vanish(count()?),
             "slave-of" => self.set_slave_of(Some(argument.to_owned()).filter(|address| address != "off")),
+            "claim" => own.as_deref().with_context(wrong)?.claim_master(switch()?),
             "change-master" => self.change_master(count()?)?,
             "kill-master" => drop(self.kill_master().await?),
             "power-off" => self.power_off(count()?).await?,

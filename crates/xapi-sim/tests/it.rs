@@ -14,10 +14,14 @@ mod consoles;
 mod dice;
 #[path = "it/directory.rs"]
 mod directory;
+#[path = "it/documented.rs"]
+mod documented;
 #[path = "it/edges.rs"]
 mod edges;
 #[path = "it/events.rs"]
 mod events;
+#[path = "it/example.rs"]
+mod example;
 #[path = "it/faults.rs"]
 mod faults;
 #[path = "it/garbage.rs"]

@@ -2,6 +2,7 @@
 //! The master answers; the others say HOST_IS_SLAVE and where it is.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -172,8 +173,11 @@ impl Shared {
         cut.into_iter().for_each(|token| token.cancel());
     }
 
-    /// Listens for one machine, unless it is down or listens already.
+    /// Listens for one machine, unless it is down, listens already, or the pool refuses connections.
     pub async fn open(self: &Arc<Shared>, at: usize) -> anyhow::Result<()> {
+        if self.refusing.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let address = {
             let members = self.members.lock();
             let machine = members.get(at).context("no such host")?;
@@ -291,7 +295,7 @@ impl Shared {
     }
 
     /// Another host takes over: sessions, tasks under way for clients and the deletion history end with the old one.
-    /// So do connections, but for those of machines that are frozen.
+    /// So do connections, but for those of machines that are frozen or do not know.
     pub fn change_master(&self, host: &str) {
         for machine in self.members.lock().iter_mut() {
             machine.believes = None;
@@ -305,9 +309,9 @@ impl Shared {
             self.set_live(&old, false);
         }
         self.forget();
-        // A frozen machine says nothing, not even that a connection ends.
+        // A frozen machine says nothing, not even that a connection ends; nor does one that claims to be the master.
         let count = self.members.lock().len();
-        let heard = (0..count).filter(|at| !self.met(*at).is_frozen());
+        let heard = (0..count).filter(|at| !self.met(*at).is_frozen() && !self.host_faults.claims(*at));
         heard.for_each(|at| self.cut_member(at));
     }
 

@@ -22,6 +22,7 @@ impl SimPool {
 
     /// `false` closes the listeners (new connections are refused) and cuts the open ones; `true` listens again.
     pub async fn set_listening(&self, listening: bool) -> anyhow::Result<()> {
+        self.shared.refusing.store(!listening, Ordering::Relaxed);
         let count = self.shared.members.lock().len();
         for at in 0..count {
             match listening {
@@ -195,6 +196,15 @@ impl SimPool {
         let dead: Vec<String> = dead.map(|(at, _)| at.to_string()).collect();
         if !dead.is_empty() {
             active.push(("power-off", dead.join(",")));
+        }
+        if self.shared.refusing.load(Ordering::Relaxed) {
+            active.push(("refuse", "on".to_owned()));
+        }
+        active.extend(self.read(Db::active_troubles));
+        // A world that moves as it was started is no fault.
+        let churn = *self.shared.churn.borrow();
+        if churn != self.config().churn_per_second {
+            active.push(("churn", churn.to_string()));
         }
         active
     }

@@ -9,7 +9,7 @@ use crate::ops::certificates;
 use crate::pool::Shared;
 use crate::value::Value;
 
-/// The answer of machine number `at`, or `None` when it is the master and the call goes its usual way. Sessions of one
+/// The answer of machine number `at`, or `None` when it is the master (or claims to be) and the call goes its usual way. Sessions of one
 /// host alone are for emergencies: every host gives them.
 pub fn answer(pool: &Arc<Shared>, at: usize, method: &str, params: &[Value]) -> Result<Option<Reply>, Fault> {
     let (master, address, generation) = {
@@ -40,7 +40,7 @@ pub fn answer(pool: &Arc<Shared>, at: usize, method: &str, params: &[Value]) -> 
             pool.local_sessions().remove(text(0));
             Value::void()
         }
-        _ if *host == *master && believed.is_none() => return Ok(None),
+        _ if *host == *master && believed.is_none() || pool.host_faults.claims(at) => return Ok(None),
         "pool.is_slave" => Value::Bool(true),
         _ if EMERGENCY.contains(&method.as_str()) => {
             if !pool.local_sessions().contains(text(0)) {

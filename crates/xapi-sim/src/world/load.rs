@@ -1,9 +1,12 @@
 //! A world from a file: `{ref: {"class": "VM", field: value, ...}, ...}`. Records of older releases lack fields and
 //! may have others; what is missing gets its default, what is unknown or unreadable is left out.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, bail};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value as Json};
 
 use crate::clock;
@@ -23,6 +26,44 @@ fn entries(records: &Json) -> anyhow::Result<&Map<String, Json>> {
     records
         .as_object()
         .context("the file must be an object: {ref: {\"class\": \"VM\", ...}, ...}")
+}
+
+/// Records as a file has them. A reference that is there twice is refused: JSON keeps the last of them without a word.
+pub fn parse(text: &[u8]) -> anyhow::Result<Json> {
+    let Records(records) = serde_json::from_slice(text)?;
+    Ok(Json::Object(records))
+}
+
+struct Records(Map<String, Json>);
+
+impl<'de> Deserialize<'de> for Records {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Records, D::Error> {
+        input.deserialize_map(RecordsVisitor).map(Records)
+    }
+}
+
+struct RecordsVisitor;
+
+impl<'de> Visitor<'de> for RecordsVisitor {
+    type Value = Map<String, Json>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object {ref: {\"class\": \"VM\", ...}, ...}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut records = Map::new();
+        while let Some(reference) = entries.next_key::<String>()? {
+            match records.entry(reference) {
+                Entry::Vacant(free) => drop(free.insert(entries.next_value()?)),
+                Entry::Occupied(taken) => {
+                    let text = format!("two records have the reference {}", taken.key());
+                    return Err(A::Error::custom(text));
+                }
+            }
+        }
+        Ok(records)
+    }
 }
 
 /// How many hosts the records have.

@@ -100,6 +100,26 @@ async fn records_without_a_host_are_refused() {
     assert!(SimPool::start_from(config(), &json!([1])).await.is_err());
 }
 
+#[test]
+fn a_reference_that_two_records_have_is_refused_by_its_name() {
+    let text =
+        |second: &str| format!("{{\"OpaqueRef:a\": {{}}, \"OpaqueRef:{second}\": {{\"class\": \"host\"}}}}");
+    let error = xapi_sim::parse_records(text("a").as_bytes()).expect_err("refused");
+    let error = error.to_string();
+    assert!(
+        error.contains("two records have the reference OpaqueRef:a at line 1"),
+        "{error}"
+    );
+    let read = xapi_sim::parse_records(text("b").as_bytes()).expect("records");
+    assert_eq!(
+        read,
+        json!({ "OpaqueRef:a": {}, "OpaqueRef:b": { "class": "host" } })
+    );
+    for wrong in ["[1]", "7", "{} {}", "{\"OpaqueRef:a\": ", ""] {
+        assert!(xapi_sim::parse_records(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+}
+
 /// What releases and tools have written where this one wants something else.
 const STRANGE: [&str; 12] = [
     "null",

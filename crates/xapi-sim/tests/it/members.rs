@@ -112,6 +112,63 @@ async fn an_emergency_is_one_only_while_the_master_is_dead() {
 }
 
 #[tokio::test]
+async fn an_old_master_that_thaws_may_not_know_of_the_new_one() {
+    let pool = three().await;
+    let mut old = login_at(&pool, 0).await.expect("the master");
+    pool.trouble("black-hole", "on@0").await.expect("a known fault");
+    pool.change_master(1).expect("another one leads");
+    pool.trouble("claim", "on@0").await.expect("a known fault");
+    pool.trouble("black-hole", "off@0").await.expect("a known fault");
+    // Both take logins, the old one also on a connection from before; the third host knows who leads.
+    let mut claims = login_at(&pool, 0).await.expect("it claims to be the master");
+    let mut leads = login_at(&pool, 1).await.expect("the master");
+    assert_eq!(slave_of(login_at(&pool, 2).await), "127.0.0.2");
+    assert_eq!(old.fault("VM.get_all", json!([])).await[0], "SESSION_INVALID");
+    let mut old = old.log_in().await;
+    for client in [&mut claims, &mut old] {
+        assert_eq!(
+            client
+                .ok("pool.is_slave", json!([pool.members()[0].host.to_string()]))
+                .await,
+            false
+        );
+        for method in [
+            "pool.get_all_records",
+            "VM.get_all_records",
+            "host.get_all_records",
+        ] {
+            assert_eq!(
+                client.ok(method, json!([])).await,
+                leads.ok(method, json!([])).await,
+                "{method}"
+            );
+        }
+    }
+    let members = pool.members();
+    assert!(members[1].is_master && !members[0].is_master);
+    // It learns.
+    pool.trouble("claim", "off@0").await.expect("a known fault");
+    assert_eq!(slave_of(login_at(&pool, 0).await), "127.0.0.2");
+    assert_eq!(
+        claims.fault("VM.get_all", json!([])).await,
+        ["HOST_IS_SLAVE", "127.0.0.2"]
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_claims_to_be_the_master_notices_no_other_one() {
+    let pool = three().await;
+    pool.faults_of(0).expect("a host").claim_master(true);
+    let mut client = login_at(&pool, 0).await.expect("the master");
+    pool.change_master(2).expect("another one leads");
+    // The connection is still there.
+    assert_eq!(client.fault("VM.get_all", json!([])).await[0], "SESSION_INVALID");
+    assert!(login_at(&pool, 0).await.is_ok() && login_at(&pool, 2).await.is_ok());
+    pool.trouble("off", "").await.expect("a known fault");
+    assert_eq!(slave_of(login_at(&pool, 0).await), "127.0.0.3");
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_served_and_recorded() {
     let pool = pool_with(PoolConfig {
         tls: true,

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use tokio::net::TcpStream;
 use xapi_sim::control::Control;
-use xapi_sim::{PoolConfig, SimPool, TROUBLES, UNKNOWN_FIELD, UNKNOWN_MEMBER};
+use xapi_sim::{OF_A_HOST, PoolConfig, SimPool, TROUBLES, UNKNOWN_FIELD, UNKNOWN_MEMBER};
 
 use crate::client::{Answer, Client, pool, pool_with};
 
@@ -158,6 +159,7 @@ async fn every_fault_can_be_switched_by_its_name() {
     for trouble in TROUBLES {
         let argument = match trouble.argument.split('|').next().unwrap_or_default() {
             "on" => "on",
+            "on@HOST" => "on@1",
             "HOST" => "1",
             "ADDRESS" => "10.0.0.1",
             "CLASS" => "host",
@@ -170,7 +172,90 @@ async fn every_fault_can_be_switched_by_its_name() {
         let done = pool.trouble(trouble.name, argument).await;
         done.unwrap_or_else(|error| panic!("{}: {error}", trouble.name));
     }
-    assert!(pool.active_troubles().is_empty());
+    // Churn is no fault that `off` ends.
+    assert_eq!(pool.active_troubles(), [("churn", "2".to_owned())]);
+}
+
+/// These are over when they are done.
+const OVER_AT_ONCE: [&str; 7] = [
+    "cut",
+    "expire-sessions",
+    "restart-toolstack",
+    "change-master",
+    "power-on",
+    "change-certificate",
+    "off",
+];
+
+/// What the control port tells of the first pool's faults.
+async fn told_of_faults(control: &Control) -> Json {
+    let mut client = Client::connect_to(&control.url().replace("http://", "")).await;
+    let answer = client.request("GET", "/pools", "").await.expect("an answer");
+    serde_json::from_str::<Json>(&answer.body).expect("JSON")[0]["faults"].clone()
+}
+
+#[tokio::test]
+async fn every_fault_that_is_on_is_told() {
+    let (pool, control, _client) = control().await;
+    let host = pool.read(|db| db.refs("host")[0].to_string());
+    for trouble in TROUBLES
+        .iter()
+        .filter(|trouble| !OVER_AT_ONCE.contains(&trouble.name))
+    {
+        let name = trouble.name;
+        let (argument, shown) = match trouble.argument.split('|').next().unwrap_or_default() {
+            "" => ("", "0".to_owned()),
+            "on" => ("on", "on".to_owned()),
+            "on@HOST" => ("on@0", "on@0".to_owned()),
+            "HOST" => ("1", "1".to_owned()),
+            "ADDRESS" => ("10.0.0.1", "10.0.0.1".to_owned()),
+            "CLASS" => ("host", format!("host/{host}")),
+            _ => ("2", "2".to_owned()),
+        };
+        // A dead master is a host without power.
+        let shown_as = if name == "kill-master" { "power-off" } else { name };
+        pool.trouble(name, argument).await.expect(name);
+        assert_eq!(
+            told_of_faults(&control).await,
+            json!({ shown_as: shown }),
+            "{name}"
+        );
+        if OF_A_HOST.contains(&name) {
+            let plain = argument.trim_end_matches("@0");
+            pool.trouble(name, &format!("{plain}@1")).await.expect(name);
+            let both = format!("{shown},{plain}@1");
+            assert_eq!(
+                told_of_faults(&control).await,
+                json!({ shown_as: both }),
+                "{name}"
+            );
+        }
+        pool.trouble("off", "").await.expect("it ends");
+        pool.set_churn(0.0);
+        pool.power_on(0).await.expect("host 0");
+        pool.power_on(1).await.expect("host 1");
+        assert_eq!(told_of_faults(&control).await, json!({}), "{name}");
+    }
+    pool.trouble("drop-deletions", "all")
+        .await
+        .expect("a known fault");
+    pool.write(|db| {
+        let vdi = db.refs("VDI")[0].clone();
+        db.destroy("VDI", &vdi);
+    });
+    assert_eq!(told_of_faults(&control).await, json!({ "drop-deletions": "all" }));
+}
+
+#[tokio::test]
+async fn a_pool_that_refuses_connections_does_so_at_hosts_that_come_back() {
+    let (pool, _control, _client) = control().await;
+    pool.power_off(1).await.expect("a host");
+    pool.trouble("refuse", "on").await.expect("a known fault");
+    pool.power_on(1).await.expect("a host");
+    let supporter = pool.members()[1].address.expect("an address");
+    assert!(TcpStream::connect(supporter).await.is_err());
+    pool.trouble("refuse", "off").await.expect("a known fault");
+    assert!(TcpStream::connect(supporter).await.is_ok());
 }
 
 #[tokio::test]
@@ -215,4 +300,5 @@ async fn one_host_alone_is_a_black_hole_or_slow() {
     assert_eq!(pool.active_troubles(), []);
     assert!(pool.trouble("latency", "5@9").await.is_err());
     assert!(pool.trouble("kill-master", "@1").await.is_err());
+    assert!(pool.trouble("claim", "on").await.is_err(), "not without a host");
 }
