@@ -18,6 +18,7 @@ pub use rights::{Right, Rights};
 pub use sight::Seen;
 
 use crate::{
+    auth::Directory,
     inventory::{Object, Store as Inventory},
     persist::{Change, Store, StoreError, records::AclRecord},
     rpc::registry::Caller,
@@ -34,6 +35,7 @@ use std::{
 pub struct Access {
     store: Store,
     inventory: Arc<Inventory>,
+    people: Directory,
     entries: RwLock<Entries>,
     watching: Mutex<Watching>,
     /// One change of the entries at a time, on disk and in memory alike.
@@ -60,11 +62,16 @@ fn subjects(user: &Caller) -> impl Iterator<Item = &str> {
 }
 
 impl Access {
-    pub async fn open(store: Store, inventory: Arc<Inventory>) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Store,
+        inventory: Arc<Inventory>,
+        people: Directory,
+    ) -> Result<Self, StoreError> {
         let entries = Entries::read(&store).await?;
         Ok(Self {
             store,
             inventory,
+            people,
             entries: RwLock::new(entries),
             watching: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
@@ -94,8 +101,16 @@ impl Access {
         if user.is_admin() {
             return Rights::ALL;
         }
-        let entries = self.entries();
-        guards::rights(id, &|id| entries.explicit(subjects(user), id), &*self.inventory)
+        let (entries, now) = (self.entries(), self.now(user));
+        guards::rights(id, &|id| entries.explicit(subjects(&now), id), &*self.inventory)
+    }
+
+    /// Who this is at this moment; nobody has the groups of somebody who is gone.
+    fn now(&self, user: &Caller) -> Caller {
+        Caller {
+            id: user.id.clone(),
+            record: self.people.user(&user.id).unwrap_or_default(),
+        }
     }
 
     /// Whether `user` sees the whole inventory.
@@ -110,8 +125,10 @@ impl Access {
         index.advance(&self.inventory);
         let entries = self.entries();
         let sight = sights.entry(user.id.clone()).or_default();
+        // Of now, not of when the caller's call began: what is judged here is taken for current by others.
+        let now = self.now(user);
         sight.advance(index, entries.revision(), &|id| {
-            entries.explicit(subjects(user), id)
+            entries.explicit(subjects(&now), id)
         });
         look(sight)
     }
@@ -147,7 +164,7 @@ impl Access {
 
     /// Rights that entries give the user, object by object; nothing inherited.
     pub fn explicit(&self, user: &Caller) -> Vec<(String, Rights)> {
-        self.entries().explicit_all(subjects(user))
+        self.entries().explicit_all(subjects(&self.now(user)))
     }
 
     pub fn list(&self) -> Vec<(String, AclRecord)> {

@@ -108,7 +108,7 @@ impl App {
             );
         }
         let inventory = Arc::new(inventory::Store::new(limits.removals));
-        let access = Access::open(store.clone(), inventory.clone()).await?;
+        let access = Access::open(store.clone(), inventory.clone(), accounts.directory()).await?;
         let pools = Pools::open(store.clone(), secrets.clone(), inventory.clone(), limits.pace).await?;
         // The administrator comes last: a first start that fails before it can be repeated.
         if accounts.is_empty() {
@@ -269,7 +269,7 @@ impl App {
     ) {
         let (user_id, success) = match result {
             Ok(signed_in) => (Some(signed_in.user_id.clone()), true),
-            Err(SignInError::InvalidCredentials | SignInError::OtpNeeded) => (None, false),
+            Err(SignInError::InvalidCredentials | SignInError::OtpNeeded(_)) => (None, false),
             Err(_) => return,
         };
         let known = match user_id.as_deref() {

@@ -32,7 +32,7 @@ pub enum SignInError {
     EmptyPassword,
     /// The password is right, and a one-time password is wanted with it.
     #[error("a one-time password is needed")]
-    OtpNeeded,
+    OtpNeeded(HalfSignedIn),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -52,7 +52,7 @@ pub struct SignedIn {
 }
 
 /// The password was right; the one-time password is still to come.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct HalfSignedIn {
     user_id: String,
     /// What the password was held against.
@@ -72,6 +72,17 @@ pub struct Accounts {
     pub tokens: Tokens,
     throttle: Throttle,
     checks: Checks,
+}
+
+/// Everybody as they are at this moment, for those who must not judge by how they were.
+#[derive(Clone)]
+pub struct Directory(Arc<RwLock<People>>);
+
+impl Directory {
+    pub fn user(&self, id: &str) -> Option<Arc<UserRecord>> {
+        let people = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        people.users.get(id).cloned()
+    }
 }
 
 #[derive(Default)]
@@ -137,6 +148,10 @@ impl Accounts {
         self.people.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn directory(&self) -> Directory {
+        Directory(self.people.clone())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.people().users.is_empty()
     }
@@ -190,7 +205,7 @@ impl Accounts {
         if email.chars().count() > people::LONGEST_NAME {
             return Err(SignInError::InvalidCredentials);
         }
-        let _check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
+        let check = self.checks.begin(address).ok_or(SignInError::TooFast)?;
         let attempt = self
             .throttle
             .attempt(email, address)
@@ -198,7 +213,7 @@ impl Accounts {
             .ok_or(SignInError::TooFast)?;
         let found = self.by_email(email);
         let hash = found.as_ref().and_then(|(_, user)| user.password_hash.clone());
-        let Ok(matches) = password::verify(password.to_owned(), hash).await? else {
+        let Ok(matches) = password::verify(password.to_owned(), hash, check).await? else {
             attempt.untried();
             return Err(SignInError::TooFast);
         };
@@ -222,8 +237,11 @@ impl Accounts {
         if let Some(sealed) = &user.sealed_otp {
             let Some(code) = otp.filter(|code| !code.trim().is_empty()) else {
                 attempt.untried();
-                drop(self.renew_hash(&user_id, &user, password).await);
-                return Err(SignInError::OtpNeeded);
+                let renewed = self.renew_hash(&user_id, &user, password).await;
+                return Err(SignInError::OtpNeeded(HalfSignedIn {
+                    user_id,
+                    password_hash: renewed.or_else(|| user.password_hash.clone()),
+                }));
             };
             return match self.use_otp(&user_id, sealed, code).await {
                 Ok(true) => {
@@ -246,16 +264,6 @@ impl Accounts {
             password_hash: renewed.or_else(|| user.password_hash.clone()),
             permission: user.permission.clone(),
         }
-    }
-
-    /// What is left of a sign-in whose password was right, and which wants a one-time password.
-    pub fn half_signed_in(&self, email: &str) -> Option<HalfSignedIn> {
-        let (user_id, user) = self.by_email(email)?;
-        user.sealed_otp.as_ref()?;
-        Some(HalfSignedIn {
-            user_id,
-            password_hash: user.password_hash.clone(),
-        })
     }
 
     /// The second step, throttled like the first; a password that was changed in between is asked for again.
@@ -311,6 +319,14 @@ impl Accounts {
         .await
     }
 
+    /// This code was used to turn one-time passwords on: it is good for nothing else.
+    pub async fn use_up_otp(&self, user_id: &str, code: &str) -> Result<(), StoreError> {
+        if let Some(sealed) = self.user(user_id).and_then(|user| user.sealed_otp.clone()) {
+            self.use_otp(user_id, &sealed, code).await?;
+        }
+        Ok(())
+    }
+
     /// Changes somebody, if `change` says that there is something to change. Seen to its end also when nobody waits
     /// for it any more: what is in the store is in memory.
     async fn amend(
@@ -357,7 +373,7 @@ impl Accounts {
             }
             // Another sign-in was first, unless it was another password.
             let now = self.user(id).and_then(|user| user.password_hash.clone());
-            let same = password::verify(password.to_owned(), now.clone()).await?;
+            let same = password::verify(password.to_owned(), now.clone(), ()).await?;
             Ok::<_, StoreError>(now.filter(|_| matches!(same, Ok(true))))
         };
         match renewed.await {
@@ -374,6 +390,7 @@ impl Accounts {
         self.amend(id, move |user| {
             let same = user.password_hash.as_ref() == Some(&old);
             user.password_hash = Some(hash);
+            user.renewed_from = Some(tokens::id_of(&old));
             same
         })
         .await
@@ -399,8 +416,10 @@ impl Accounts {
     pub fn knows(&self, signed_in: &SignedIn) -> bool {
         self.user(&signed_in.user_id).is_some_and(|user| {
             let by_token = signed_in.token.is_some();
-            user.permission == signed_in.permission
-                && (by_token || user.password_hash == signed_in.password_hash)
+            let same = user.password_hash == signed_in.password_hash
+                || (user.renewed_from.is_some()
+                    && user.renewed_from == signed_in.password_hash.as_deref().map(tokens::id_of));
+            user.permission == signed_in.permission && (by_token || same)
         })
     }
 

@@ -367,16 +367,6 @@ impl Pools {
         if let (Some(read_only), Some(pool)) = (read_only, self.pool_of_server(id)) {
             pool.set_read_only(read_only);
         }
-        let is_driven = self
-            .shared
-            .links()
-            .get(id)
-            .is_some_and(|link| link.driver.is_some());
-        if concerns_connection && is_driven {
-            // One that goes on trying knows the host of before, and would ask it first.
-            self.stop_driver(id).await;
-            self.spawn_driver(id);
-        }
         Ok(())
     }
 

@@ -53,15 +53,20 @@ fn hash_now(password: &str) -> Result<String, StoreError> {
 
 /// The PHC string of a password.
 pub async fn hash(password: String) -> Result<String, StoreError> {
-    off_thread(move || hash_now(&password)).await?
+    off_thread((), move || hash_now(&password)).await?
 }
 
-/// Whether the password is the one of the hash; takes as long without a hash.
-pub async fn verify(password: String, hash: Option<String>) -> Result<Result<bool, Busy>, StoreError> {
-    let Ok(_place) = PLACES.try_acquire() else {
+/// Whether the password is the one of the hash; takes as long without a hash. `held` is let go when that is done, also
+/// when nobody waits for it any more.
+pub async fn verify(
+    password: String,
+    hash: Option<String>,
+    held: impl Send + 'static,
+) -> Result<Result<bool, Busy>, StoreError> {
+    let Ok(place) = PLACES.try_acquire() else {
         return Ok(Err(Busy));
     };
-    off_thread(move || Ok(verify_now(&password, hash.as_deref()))).await
+    off_thread((held, place), move || Ok(verify_now(&password, hash.as_deref()))).await
 }
 
 /// A password is compared in any case: without a usable hash with nobody's, and that does not match.
@@ -177,9 +182,18 @@ impl Readable<'_> {
 const BCRYPT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+/// The turn, and what else is held, lasts as long as the work does: it goes on when whoever wanted it hangs up.
+async fn off_thread<T: Send + 'static>(
+    held: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
     let stopped = |error: &dyn std::fmt::Display| StoreError::Unusable(format!("password: {error}"));
-    let _turn = TURNS.acquire().await.map_err(|error| stopped(&error))?;
+    let turn = TURNS.acquire().await.map_err(|error| stopped(&error))?;
+    let work = move || {
+        let done = work();
+        drop((turn, held));
+        done
+    };
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| stopped(&error))
@@ -210,25 +224,25 @@ mod tests {
         let hash = hash("correct horse".to_owned()).await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(
-            verify("correct horse".to_owned(), Some(hash.clone()))
+            verify("correct horse".to_owned(), Some(hash.clone()), ())
                 .await
                 .expect("ran")
                 .expect("compared")
         );
         assert!(
-            !verify("battery staple".to_owned(), Some(hash))
+            !verify("battery staple".to_owned(), Some(hash), ())
                 .await
                 .expect("ran")
                 .expect("compared")
         );
         assert!(
-            !verify("anything".to_owned(), None)
+            !verify("anything".to_owned(), None, ())
                 .await
                 .expect("ran")
                 .expect("compared")
         );
         assert!(
-            !verify("anything".to_owned(), Some("damaged".to_owned()))
+            !verify("anything".to_owned(), Some("damaged".to_owned()), ())
                 .await
                 .expect("ran")
                 .expect("compared")
@@ -279,7 +293,7 @@ mod tests {
         "$argon2id$v=19$m=65536,t=3,p=4$XGlHPd8fOCrIgwbQGr6IkA$pfCGdlToqo96zV5ciXjg0XPyHV58pXN6wYR+eLhCuzo";
 
     async fn opens(password: &str, hash: &str) -> bool {
-        let compared = verify(password.to_owned(), Some(hash.to_owned())).await;
+        let compared = verify(password.to_owned(), Some(hash.to_owned()), ()).await;
         compared.expect("ran").expect("compared")
     }
 

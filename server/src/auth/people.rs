@@ -204,6 +204,7 @@ impl Accounts {
         }
         if password_hash.is_some() {
             user.password_hash = password_hash;
+            user.renewed_from = None;
         }
         for (key, value) in change.preferences {
             if key == "otp" {

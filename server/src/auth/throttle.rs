@@ -83,7 +83,7 @@ impl Guesses {
         }
         let now = Instant::now();
         while let Some(&(since, oldest)) = self.order.front()
-            && (since + MINUTE <= now || self.order.len() > REMEMBERED)
+            && (since + MINUTE <= now || self.failures.len() > REMEMBERED)
         {
             self.order.pop_front();
             // It may have been counted anew since.
@@ -94,6 +94,12 @@ impl Guesses {
             {
                 self.failures.remove(&oldest);
             }
+        }
+        if self.order.len() > 2 * REMEMBERED {
+            // Those that were taken back leave their place in the order: it is theirs no more.
+            let failures = &self.failures;
+            self.order
+                .retain(|(since, name)| failures.get(name).is_some_and(|(begun, _)| begun == since));
         }
         let (_, count) = self.failures.entry(name).or_insert_with(|| {
             self.order.push_back((now, name));
@@ -307,6 +313,21 @@ mod tests {
         for kept in [guesses.failures.len(), guesses.order.len(), names] {
             assert!(kept <= REMEMBERED + 1, "{kept}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_tried_pushes_nobody_out() {
+        let throttle = Throttle::default();
+        for number in 0..FAILURES_PER_MINUTE {
+            let attempt = throttle.attempt("ann", &format!("elsewhere {number}")).await;
+            attempt.expect("not yet too many").failed();
+        }
+        for number in 0..3 * REMEMBERED {
+            let attempt = throttle.attempt(&format!("name {number}"), "a").await;
+            attempt.expect("a new name").untried();
+        }
+        assert!(throttle.attempt("ann", "another one").await.is_none());
+        assert!(throttle.guesses().order.len() <= 2 * REMEMBERED + 1);
     }
 
     #[test]

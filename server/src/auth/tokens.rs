@@ -142,6 +142,10 @@ impl Tokens {
         address: &str,
     ) -> Result<Option<(String, Expiry)>, StoreError> {
         let (store, id, address) = (self.store.clone(), id_of(secret), address.to_owned());
+        // Whoever guesses takes no turns from those who know.
+        if !self.is_there(&id).await? {
+            return Ok(None);
+        }
         let turn = self.turn().await;
         // To its end, and only then the next one's turn, also when nobody waits for it any more: a token that is
         // written late would come back after its removal.
@@ -174,7 +178,7 @@ impl Tokens {
     pub async fn remove(&self, names: &[String], user_id: Option<&str>) -> Result<Vec<String>, StoreError> {
         let mut named: FxHashSet<String> = names.iter().map(|name| id_of(name)).collect();
         named.extend(names.iter().cloned());
-        let _turn = self.turn.lock().await;
+        let turn = self.turn().await;
         // Read once, however many names there are: everybody who signs in waits meanwhile.
         let known = self.list(user_id).await?;
         let changes: Vec<Change> = known
@@ -184,9 +188,21 @@ impl Tokens {
             .collect();
         let removed: Vec<String> = changes.iter().map(|change| change.id.clone()).collect();
         if !removed.is_empty() {
-            self.store.commit(changes).await?;
+            self.commit_in(turn, changes).await?;
         }
         Ok(removed)
+    }
+
+    /// The turn lasts until the change is made, also when nobody waits for it any more.
+    async fn commit_in(&self, turn: OwnedMutexGuard<()>, changes: Vec<Change>) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let committing = tokio::spawn(async move {
+            let _turn = turn;
+            store.commit(changes).await
+        });
+        committing
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string())))
     }
 
     /// Ids of what the browsers of a user hold, but for the token of this id. Whoever asks holds the turn.
@@ -202,11 +218,11 @@ impl Tokens {
 
     /// Removes what the browsers of a user hold. Returns the ids.
     pub async fn end_browsers(&self, user_id: &str) -> Result<Vec<String>, StoreError> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn().await;
         let removed = self.of_browsers(user_id, None).await?;
         if !removed.is_empty() {
             let changes = removed.iter().map(|id| Change::remove::<TokenRecord>(id));
-            self.store.commit(changes.collect()).await?;
+            self.commit_in(turn, changes.collect()).await?;
         }
         Ok(removed)
     }

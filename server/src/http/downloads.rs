@@ -11,12 +11,12 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::{Path, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Something to fetch.
 pub struct Download {
@@ -47,12 +47,16 @@ impl Sender {
 
 /// Pieces that are ready to be sent.
 const AHEAD: usize = 64;
+/// Files that are read while they are sent, at a time.
+static READING: Semaphore = Semaphore::const_new(4);
+/// In which something whole is sent.
+const PIECE: usize = 256 << 10;
 
 impl Content {
     /// The bytes, and how many there are if that is known.
-    fn into_body(self, app: &App, owner: &Owner) -> (Option<usize>, Body) {
-        let pieces = match self {
-            Self::Whole(bytes) => vec![bytes],
+    fn into_body(self, app: &Arc<App>, owner: &Owner) -> (Option<usize>, Body) {
+        let whole = match self {
+            Self::Whole(bytes) => bytes,
             Self::Objects(objects) => {
                 let caller = owner.caller(app);
                 let seen = |object: &Arc<Object>| {
@@ -61,25 +65,46 @@ impl Content {
                         .map(|caller| app.access.rights(caller, &object.id));
                     rights.is_some_and(|rights| rights.has(Right::View))
                 };
-                let lines = objects.into_iter().filter(seen);
-                lines
-                    .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")])
-                    .collect()
+                let objects: Vec<Arc<Object>> = objects.into_iter().filter(seen).collect();
+                let length = objects.iter().map(|object| object.json.len() + 1).sum();
+                let lines = objects
+                    .into_iter()
+                    .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")]);
+                return (Some(length), as_long_as(app, owner, lines));
             }
             Self::Read(read) => {
                 let (sender, mut pieces) = mpsc::channel(AHEAD);
-                tokio::task::spawn_blocking(move || read(Sender(sender)));
+                tokio::spawn(async move {
+                    // One thread each, for as long as the reader is slow: they are not many.
+                    if let Ok(_turn) = READING.acquire().await {
+                        let reading = tokio::task::spawn_blocking(move || read(Sender(sender)));
+                        drop(reading.await);
+                    }
+                });
                 let stream = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
                 return (None, Body::from_stream(stream));
             }
         };
-        let length = pieces.iter().map(Bytes::len).sum();
-        let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
-        (
-            Some(length),
-            Body::from_stream(futures_util::stream::iter(pieces)),
-        )
+        let length = whole.len();
+        let pieces = (0..length)
+            .step_by(PIECE)
+            .map(move |start| whole.slice(start..length.min(start + PIECE)));
+        (Some(length), as_long_as(app, owner, pieces))
     }
+}
+
+/// Sends these pieces as long as whoever asked for them is somebody.
+fn as_long_as(app: &Arc<App>, owner: &Owner, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
+    let (app, signed_in) = (app.clone(), owner.signed_in());
+    let pieces = pieces.map(move |piece| {
+        let still = signed_in
+            .as_ref()
+            .is_some_and(|signed_in| app.accounts.knows(signed_in));
+        still
+            .then_some(piece)
+            .ok_or_else(|| std::io::Error::other("whoever asked for it may have it no more"))
+    });
+    Body::from_stream(futures_util::stream::iter(pieces))
 }
 
 /// What waits to be fetched.
@@ -123,6 +148,14 @@ pub async fn take(
     Path(path): Path<Token>,
     request: Request,
 ) -> Response {
+    // It would use the link up, and bring nothing.
+    if *request.method() == Method::HEAD {
+        return (
+            StatusCode::METHOD_NOT_ALLOWED,
+            [(header::ALLOW, "GET, POST, PUT")],
+        )
+            .into_response();
+    }
     let address = peer.address.to_string();
     if let Some(expected) = app.uploads.take(&path.token) {
         return expected.receive(&app, address, request.into_body()).await;

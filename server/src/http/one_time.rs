@@ -5,14 +5,15 @@ use crate::{
     audit::Subject,
     auth::SignedIn,
     rpc::{
-        error::{Failure, unauthorized},
+        connection::Connection,
+        error::Failure,
         registry::{Call, Caller},
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustc_hash::FxHashMap;
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,30 +23,34 @@ const MOST: usize = 1_000;
 
 /// Whoever asked for a link.
 pub struct Owner {
-    signed_in: SignedIn,
+    user_id: String,
     /// Of then.
     name: String,
-    connection: u64,
+    /// The session in which it was asked for, whether or not its socket is still open.
+    connection: Arc<Connection>,
     /// From where it was asked for.
     address: String,
 }
 
 impl Owner {
     pub fn of(call: &Call) -> Result<Self, Failure> {
-        let signed_in = call.connection.signed_in();
         Ok(Self {
-            signed_in: signed_in.ok_or_else(|| unauthorized(None, None))?,
+            user_id: call.caller()?.id.clone(),
             name: call.caller()?.record.email.clone(),
-            connection: call.connection.id,
+            connection: call.connection.clone(),
             address: call.connection.address.clone(),
         })
     }
 
     /// A link is worth what its owner could get now: it ends as the session does in which it was asked for.
     pub async fn may_still(&self, app: &App) -> Result<(), String> {
-        match app.accounts.still_opens(&self.signed_in).await {
+        let gone = || Err("whoever asked for this link may not use it any more".to_owned());
+        let Some(signed_in) = self.signed_in() else {
+            return gone();
+        };
+        match app.accounts.still_opens(&signed_in).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err("whoever asked for this link may not use it any more".to_owned()),
+            Ok(false) => gone(),
             Err(error) => {
                 tracing::warn!(%error, "a link was refused for want of the store");
                 Err("the store cannot be used now: nothing was done".to_owned())
@@ -53,21 +58,27 @@ impl Owner {
         }
     }
 
+    pub fn signed_in(&self) -> Option<SignedIn> {
+        let signed_in = self.connection.signed_in();
+        // Somebody else may have signed in over it since.
+        signed_in.filter(|user| user.user_id == self.user_id)
+    }
+
     /// As whom they fetch it, if they are still somebody.
     pub fn caller(&self, app: &App) -> Option<Caller> {
-        let record = app.accounts.user(&self.signed_in.user_id)?;
+        let record = app.accounts.user(&self.user_id)?;
         Some(Caller {
-            id: self.signed_in.user_id.clone(),
+            id: self.user_id.clone(),
             record,
         })
     }
 
     /// For the audit log; `address` is where the link was used.
     pub fn subject(&self, app: &App, address: String) -> Subject {
-        let now = app.accounts.user(&self.signed_in.user_id);
+        let now = app.accounts.user(&self.user_id);
         let name = now.map_or_else(|| self.name.clone(), |now| now.email.clone());
         Subject {
-            user_id: Some(self.signed_in.user_id.clone()),
+            user_id: Some(self.user_id.clone()),
             user_name: Some(name),
             pseudonym: None,
             address,
@@ -112,14 +123,11 @@ impl<T> OneTime<T> {
         tickets.retain(|_, ticket| ticket.until > now);
         let mut counts: FxHashMap<&str, usize> = FxHashMap::default();
         for ticket in tickets.values() {
-            *counts.entry(&ticket.owner.signed_in.user_id).or_default() += 1;
+            *counts.entry(&ticket.owner.user_id).or_default() += 1;
         }
-        let own = counts
-            .get(owner.signed_in.user_id.as_str())
-            .copied()
-            .unwrap_or_default();
+        let own = counts.get(owner.user_id.as_str()).copied().unwrap_or_default();
         let loser = if own >= self.most {
-            Some(owner.signed_in.user_id.clone())
+            Some(owner.user_id.clone())
         } else if tickets.len() >= MOST {
             let most = counts.iter().max_by_key(|(_, count)| **count);
             most.map(|(user, _)| (*user).to_owned())
@@ -128,7 +136,7 @@ impl<T> OneTime<T> {
         };
         let oldest = tickets
             .iter()
-            .filter(|(_, ticket)| Some(&ticket.owner.signed_in.user_id) == loser.as_ref())
+            .filter(|(_, ticket)| Some(&ticket.owner.user_id) == loser.as_ref())
             .min_by_key(|(_, ticket)| ticket.until)
             .map(|(name, _)| name.clone());
         if let Some(oldest) = oldest {
@@ -147,6 +155,6 @@ impl<T> OneTime<T> {
 
     pub fn end_session(&self, connection: u64) {
         self.tickets()
-            .retain(|_, ticket| ticket.owner.connection != connection);
+            .retain(|_, ticket| ticket.owner.connection.id != connection);
     }
 }

@@ -72,23 +72,15 @@ pub async fn sign_in_local(
     let remember = form.remember_me.is_some();
     match result {
         Ok(signed_in) => welcome(&app, peer, &headers, signed_in, remember).await,
-        Err(SignInError::OtpNeeded) => match app.accounts.half_signed_in(&form.username) {
-            Some(half) => {
-                let ticket = app.waiting.sign_ins.issue(HalfWay {
-                    half,
-                    name: form.username,
-                    remember,
-                    tries: 0,
-                });
-                otp_page(StatusCode::OK, None, &ticket)
-            }
-            // Turned off this very moment: the password alone will do.
-            None => sign_in_page(
-                StatusCode::CONFLICT,
-                Some("Enter the password once more."),
-                &form.username,
-            ),
-        },
+        Err(SignInError::OtpNeeded(half)) => {
+            let ticket = app.waiting.sign_ins.issue(HalfWay {
+                half,
+                name: form.username,
+                remember,
+                tries: 0,
+            });
+            otp_page(StatusCode::OK, None, &ticket)
+        }
         Err(error) => {
             let (status, text) = refusal(error, "The user name or the password is not right.");
             tracing::info!(address = %peer.address, %status, "sign-in refused");
@@ -99,7 +91,7 @@ pub async fn sign_in_local(
 
 fn refusal(error: SignInError, wrong: &'static str) -> (StatusCode, &'static str) {
     match error {
-        SignInError::InvalidCredentials | SignInError::EmptyPassword | SignInError::OtpNeeded => {
+        SignInError::InvalidCredentials | SignInError::EmptyPassword | SignInError::OtpNeeded(_) => {
             (StatusCode::UNAUTHORIZED, wrong)
         }
         SignInError::TooFast => (
@@ -321,16 +313,23 @@ pub async fn sign_out(
         return (StatusCode::FORBIDDEN, "the request comes from another site\n").into_response();
     }
     if let Some(secret) = cookies::get(&headers, cookies::TOKEN) {
-        let whose = app.accounts.tokens.get(&secret).await.ok().flatten();
-        match app.accounts.tokens.remove(&[secret], None).await {
-            Ok(removed) => {
-                app.connections.end_sessions(&removed);
-                if let Some(token) = whose {
-                    app.note_sign_out(token.user_id, peer.address.to_string()).await;
-                }
+        let app = app.clone();
+        // To its end, also when the browser closes meanwhile: the sessions end with the token.
+        let leaving = tokio::spawn(async move {
+            let whose = app.accounts.tokens.get(&secret).await.ok().flatten();
+            let removed = app.accounts.tokens.remove(&[secret], None).await?;
+            app.connections.end_sessions(&removed);
+            if let Some(token) = whose {
+                app.note_sign_out(token.user_id, peer.address.to_string()).await;
             }
+            Ok::<_, StoreError>(())
+        });
+        let left = leaving
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unusable(error.to_string())));
+        if let Err(error) = left {
             // Who is told to be signed out, is: the cookie stays until then.
-            Err(error) => return no_store(&error),
+            return no_store(&error);
         }
     }
     let mut response = Redirect::to("/signin").into_response();

@@ -19,6 +19,9 @@ pub struct UserRecord {
     /// Who else vouches for the user: name of the provider to what it knows of the user (`id`). A user has
     /// either these or a password.
     pub auth_providers: BTreeMap<String, Map<String, Value>>,
+    /// SHA-256 of the hash of before, if the present one is of the same password: sessions rest upon both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed_from: Option<String>,
     /// Secret of the one-time passwords (base32), sealed.
     pub sealed_otp: Option<String>,
     /// The step of the last one-time password that was used: neither it nor an earlier one is good again.

@@ -58,8 +58,9 @@ struct Driver {
     cancel: CancellationToken,
     records: Arc<Records>,
     pool: Arc<Pool>,
-    /// URL of the host through which the pool was followed last.
-    led: Option<String>,
+    /// The registered host, and the URL of the one through which the pool was followed last: it is asked first as long as
+    /// the registration is the same.
+    led: Option<(String, String)>,
     /// Tells whoever enabled the server how the first login ended.
     outcome: Option<oneshot::Sender<Result<(), LinkError>>>,
     /// `None` while none of the pool's objects are published.
@@ -142,6 +143,14 @@ impl Driver {
             .is_some_and(|link| link.record.pool_id.is_some())
     }
 
+    fn registered_host(&self) -> String {
+        let links = self.shared.links();
+        links
+            .get(&self.id)
+            .map(|link| link.record.host.clone())
+            .unwrap_or_default()
+    }
+
     fn next_refusal(&mut self) -> Duration {
         let wait = REFUSED[self.refusals.min(REFUSED.len() - 1)];
         self.refusals += 1;
@@ -212,9 +221,10 @@ impl Driver {
             state.next_attempt = None;
         });
         let (cancel, shared, id) = (self.cancel.clone(), self.shared.clone(), self.id.clone());
-        let led = self.led.clone();
+        let registered = self.registered_host();
+        let led = self.led.clone().filter(|(of, _)| *of == registered);
         let expected = Expected {
-            led: led.as_deref(),
+            led: led.as_ref().map(|(_, url)| url.as_str()),
             is_published: self.heard.is_some(),
             patience: LOGIN_PATIENCE * (1 << self.slow_logins.min(2)),
             silent: None,
@@ -246,7 +256,7 @@ impl Driver {
             drop(outcome.send(Ok(())));
         }
         loop {
-            self.led = Some(client.endpoint().url.clone());
+            self.led = Some((registered.clone(), client.endpoint().url.clone()));
             let followed = tokio::select! {
                 () = cancel.cancelled() => Err(LinkError::Stopped),
                 followed = self.follow(&client, &found, watch, backoff) => followed,

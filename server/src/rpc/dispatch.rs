@@ -221,6 +221,12 @@ fn too_long(length: usize, limit: usize) -> RpcError {
     RpcError::new(ErrorCode::OPERATION_FAILED, message).with_data(json!({ "bytes": length, "limit": limit }))
 }
 
+fn unread(length: usize) -> RpcError {
+    let message =
+        "it is done, and the answers of before are not read: read them, and ask again for what it answers";
+    RpcError::new(ErrorCode::OPERATION_FAILED, message).with_data(json!({ "bytes": length }))
+}
+
 fn invalid_request(message: &str) -> RpcError {
     RpcError::new(ErrorCode::INVALID_REQUEST, format!("invalid request: {message}"))
 }
@@ -288,7 +294,7 @@ async fn answer_one(app: &Arc<App>, connection: &Arc<Connection>, request: Value
         .await;
     let result = result.unwrap_or_else(|_| Err(panicked(method)));
     Some(match result {
-        Ok(outcome) => succeeded(&id, outcome, is_v2),
+        Ok(outcome) => succeeded(app, connection, &id, outcome, is_v2),
         Err(failure) => {
             let is_admin = connection.caller(app).is_some_and(|caller| caller.is_admin());
             failed(&id, &failure.into_rpc(is_admin, &app.inventory), is_v2)
@@ -524,14 +530,23 @@ fn no_such(id: &str, text: &str, kinds: &[&str]) -> RpcError {
     error
 }
 
-fn succeeded(id: &Value, outcome: Outcome, is_v2: bool) -> Pieces {
+fn succeeded(app: &App, connection: &Connection, id: &Value, outcome: Outcome, is_v2: bool) -> Pieces {
     let opening = if is_v2 {
         format!(r#"{{"id":{id},"jsonrpc":"2.0","result":"#)
     } else {
         format!(r#"{{"id":{id},"error":null,"result":"#)
     };
     match outcome {
-        Outcome::Value(value) => vec![format!("{opening}{value}}}").into()],
+        Outcome::Value(value) => {
+            let text = format!("{opening}{value}}}");
+            let Some(user) = connection.signed_in() else {
+                return vec![text.into()];
+            };
+            match app.listings.keep(&user.user_id, text) {
+                Ok(kept) => vec![kept],
+                Err(text) => failed(id, &unread(text.len()), is_v2),
+            }
+        }
         Outcome::Json(parts) => {
             let mut pieces = Vec::with_capacity(parts.len() + 2);
             pieces.push(opening.into());

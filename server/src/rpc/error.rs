@@ -65,7 +65,7 @@ impl From<StoreError> for Failure {
 impl From<SignInError> for Failure {
     fn from(error: SignInError) -> Self {
         match error {
-            SignInError::InvalidCredentials | SignInError::OtpNeeded => {
+            SignInError::InvalidCredentials | SignInError::OtpNeeded(_) => {
                 RpcError::new(ErrorCode::INVALID_CREDENTIALS, "invalid credentials").into()
             }
             SignInError::Store(error) => error.into(),

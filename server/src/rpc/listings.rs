@@ -1,4 +1,4 @@
-//! Listings of objects as one text, which may have a hundred megabytes: who asks at the same revision for everything
+//! Long answers, above all listings of objects as one text, which may have a hundred megabytes: who asks at the same revision for everything
 //! shares one; and what all of them take until they are read has a limit, for each user and for the server.
 
 use super::{
@@ -14,6 +14,9 @@ use std::{
     time::Duration,
 };
 use tokio::{task::JoinError, time::Instant};
+
+/// Answers that are no longer need no room: of one client there are not many.
+const SMALL: usize = 4 << 10;
 
 pub struct Listings {
     rooms: Arc<Rooms>,
@@ -55,6 +58,24 @@ impl Listings {
             let message = "other listings are not read yet: read them first, or ask again later";
             RpcError::new(ErrorCode::OPERATION_FAILED, message).into()
         })
+    }
+
+    /// An answer, which keeps its room until it is sent; the same when there is no room for it. Nobody waits: who has
+    /// so many answers unread does not read.
+    pub fn keep(&self, user_id: &str, answer: String) -> Result<Bytes, String> {
+        if answer.len() <= SMALL {
+            return Ok(answer.into());
+        }
+        match self.rooms.try_take(user_id, answer.len()) {
+            Some(room) => {
+                let held = Held {
+                    text: answer.into_bytes(),
+                    _room: Some(room),
+                };
+                Ok(Bytes::from_owner(Shared(Arc::new(held))))
+            }
+            None => Err(answer),
+        }
     }
 
     /// These objects, for this user.

@@ -77,7 +77,7 @@ impl Rooms {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_take(self: &Arc<Self>, owner: &str, bytes: usize) -> Option<Room> {
+    pub fn try_take(self: &Arc<Self>, owner: &str, bytes: usize) -> Option<Room> {
         let mut state = self.state();
         let own = state.by.get(owner).copied().unwrap_or_default();
         // The more is taken, the less one owner gets: some together cannot leave nothing for the next one.

@@ -109,6 +109,11 @@ impl Work<'_> {
                 .find(|user| can_administrate(user))
                 .ok_or(TransferError::NoAdministrator)?;
         }
+        for (id, user) in &mut users {
+            // What was used stays used.
+            let used = self.there::<UserRecord>(id).map_or(0, |user| user.used_otp);
+            user.used_otp = user.used_otp.max(used);
+        }
         for (id, user) in &users {
             if come.contains(id) || self.there::<UserRecord>(id).as_ref() != Some(user) {
                 self.settle(id, user.email.clone(), user, notes.remove(id).unwrap_or_default())?;
@@ -207,5 +212,6 @@ fn user(record: &RawRecord, email: String, notes: &mut Vec<String>) -> UserRecor
         auth_providers,
         sealed_otp: otp,
         used_otp: 0,
+        renewed_from: None,
     }
 }

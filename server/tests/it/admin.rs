@@ -2,6 +2,10 @@
 
 use crate::{browser::*, support::*};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const ADMIN_PAGES: [&str; 8] = [
     "/admin",
@@ -514,4 +518,37 @@ async fn servers_and_connections_are_administered() {
     assert!(matches!(client.next().await, Incoming::Closed(_)));
     server.stop().await;
     pool.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_that_comes_when_its_session_is_over_does_nothing() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let token = admin.ok("token.create", json!({})).await;
+    let token = token.as_str().expect("a token");
+    let form = format!("form=create&email=backdoor&password={PASSWORD}&permission=admin");
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    let head = format!(
+        "POST /admin/users HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nCookie: token={token}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        form.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("taken");
+    eventually("the server has looked at the token", async || {
+        let tokens = server.app.accounts.tokens.list(None).await.expect("a list");
+        tokens
+            .iter()
+            .any(|(_, token)| !token.last_uses.is_empty())
+            .then_some(())
+    })
+    .await;
+    admin.ok("token.delete", json!({ "tokens": [token] })).await;
+    stream.write_all(form.as_bytes()).await.expect("taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
+    let users = admin.ok("user.getAll", json!({})).await;
+    assert_eq!(users.as_array().expect("a list").len(), 1, "{users}");
+    server.stop().await;
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use server::{
     auth::people::{PeopleError, UserChange},
     persist::records::{AclRecord, TokenRecord},
+    rpc::registry::Caller,
 };
 use totp_rs::{Builder, Secret};
 
@@ -428,4 +429,33 @@ async fn what_nobody_needs_is_cleaned_away() {
     let nothing = json!({ "tokens": 0, "acls": 0 });
     assert_eq!(admin.ok("xo.clean", json!({})).await, nothing);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_left_a_group_sees_nothing_through_a_call_that_began_before() {
+    let (server, pool) = (TestServer::start().await, pool().await);
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    let ann = user(&mut admin, "ann").await;
+    let group = admin.ok("group.create", json!({ "name": "operators" })).await;
+    admin
+        .ok("group.addUser", json!({ "id": group, "userId": ann }))
+        .await;
+    let object = pool.read(uuid_of_pool);
+    let entry = json!({ "subject": group, "object": object, "action": "viewer" });
+    admin.ok("acl.add", entry).await;
+    let caller = || Caller {
+        id: ann.clone(),
+        record: server.app.accounts.user(&ann).expect("a user"),
+    };
+    let before = caller();
+    assert!(!server.app.access.visible(&before).is_empty());
+    admin
+        .ok("group.removeUser", json!({ "id": group, "userId": ann }))
+        .await;
+    assert!(server.app.access.visible(&before).is_empty());
+    assert!(server.app.access.visible(&caller()).is_empty());
+    assert!(server.app.access.rights(&before, &object).is_none());
+    server.stop().await;
+    pool.stop().await;
 }

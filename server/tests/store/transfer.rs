@@ -155,7 +155,7 @@ async fn todays_redis_is_brought_and_its_users_sign_in() {
     // With the second factor, as before.
     let (name, password) = ("root@example.net", ARGON2.0);
     let without = accounts.sign_in_with_password(name, password, None, "::1").await;
-    assert!(matches!(without, Err(SignInError::OtpNeeded)));
+    assert!(matches!(without, Err(SignInError::OtpNeeded(_))));
     let code = one_time_password(b"Hello!\xde\xad\xbe\xef");
     let signed_in = accounts
         .sign_in_with_password(name, password, Some(&code), "::1")

@@ -114,6 +114,10 @@ pub async fn change(OwnForm(visit, form): OwnForm) -> Page {
     if let Err(error) = visit.call("user.set", params).await {
         return page(&visit, Wrong::of(&error, &form, &[]));
     }
+    let used = visit.app.accounts.use_up_otp(&visit.caller.id, form.get("code"));
+    if let Err(error) = used.await {
+        tracing::warn!(%error, "a code that confirmed an enrolment could not be noted as used");
+    }
     if let Some(ticket) = visit.cookie(COOKIE) {
         visit.app.waiting.enrolments.take(&ticket);
     }

@@ -123,6 +123,19 @@ impl Visit {
         })
     }
 
+    /// A form may have been long on its way: what it came with must still be good for it.
+    async fn still_may(&self, uri: &axum::http::Uri) -> Result<(), Response> {
+        let signed_in = self.connection.signed_in();
+        match &signed_in {
+            Some(signed_in) => match self.app.accounts.still_opens(signed_in).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(pages::to_sign_in(uri, self.peer)),
+                Err(error) => Err(pages::no_store(&error)),
+            },
+            None => Err(pages::to_sign_in(uri, self.peer)),
+        }
+    }
+
     async fn enter_as_admin(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let visit = Self::enter(parts, app).await?;
         if visit.caller.is_admin() {
@@ -320,7 +333,10 @@ impl FromRequest<Arc<App>> for AdminForm {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::enter_as_admin(&mut parts, app).await?;
-        Ok(Self(visit, fields(parts, body, app).await?))
+        let uri = parts.uri.clone();
+        let form = fields(parts, body, app).await?;
+        visit.still_may(&uri).await?;
+        Ok(Self(visit, form))
     }
 }
 
@@ -330,6 +346,9 @@ impl FromRequest<Arc<App>> for OwnForm {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::enter(&mut parts, app).await?;
-        Ok(Self(visit, fields(parts, body, app).await?))
+        let uri = parts.uri.clone();
+        let form = fields(parts, body, app).await?;
+        visit.still_may(&uri).await?;
+        Ok(Self(visit, form))
     }
 }

@@ -326,7 +326,7 @@ pub const MISSING: &[(&str, &[&str])] = &[
     ),
     ("vtpm", &["create", "destroy"]),
     ("vusb", &["create", "destroy", "unplug"]),
-    ("xo", &["clean", "snapshotBeforeUpgrade"]),
+    ("xo", &["snapshotBeforeUpgrade"]),
     (
         "xostor",
         &[

@@ -46,7 +46,6 @@ pub fn methods() -> Vec<Method> {
             "return the currently connected user",
             get_user,
         )
-        .reads()
         .reads(),
     ]
 }
@@ -101,8 +100,11 @@ async fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
         call.connection.begin_at(inventory.revision());
     }
     // Whoever took the token away did not find this session, or finds it now.
-    if !call.app.accounts.still_opens(&signed_in).await? {
+    let opens = call.app.accounts.still_opens(&signed_in).await;
+    if !matches!(opens, Ok(true)) {
         call.connection.sign_out();
+    }
+    if !opens? {
         return Err(SignInError::InvalidCredentials.into());
     }
     Outcome::of(user)
