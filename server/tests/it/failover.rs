@@ -175,3 +175,131 @@ async fn a_frozen_master_is_left_for_the_one_that_leads_now() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn a_host_under_its_other_name_is_no_other_master() {
+    let pool = pool_with(PoolConfig {
+        vms: 100,
+        seed: 76,
+        ..PoolConfig::default()
+    })
+    .await;
+    let server = TestServer::start_with(Limits {
+        pace: Pace {
+            poll: Duration::from_millis(500),
+            ..Pace::default()
+        },
+        ..Limits::default()
+    })
+    .await;
+    let mut client = server.admin().await;
+    let mut by_name = registration(&pool);
+    by_name["host"] = json!(format!("http://localhost:{}", pool.addr().port()));
+    let id = client.ok("server.add", by_name).await;
+    let id = id.as_str().expect("an id").to_owned();
+    client
+        .server_until(&id, "its hosts are known", |server| {
+            server["status"] == "connected" && server["poolMembersAddresses"].is_array()
+        })
+        .await;
+    // A listing that takes longer than anybody waits before the other hosts are asked.
+    let speed = pool.dump().to_string().len() / 4;
+    pool.trouble("slow", &speed.to_string()).await.expect("a fault");
+    let listings = || pool.stats().calls_of("event.from");
+    pool.restart_toolstack();
+    let before = listings();
+    client
+        .server_until(&id, "listed again", |server| {
+            server["status"] == "connected" && listings() > before
+        })
+        .await;
+    pool.trouble("slow", "0").await.expect("an end");
+    sees_changes(&mut client, &pool, "under its own name").await;
+    let logins = pool.stats().calls_of("session.login_with_password");
+    assert!(logins < 8, "{logins} logins");
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_whose_host_is_changed_does_not_lead_to_the_old_one() {
+    let (server, old, new) = (
+        TestServer::start().await,
+        three_hosts(77).await,
+        three_hosts(78).await,
+    );
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &old).await;
+    old.trouble("refuse", "on").await.expect("a fault");
+    old.cut_connections();
+    client
+        .server_until(&id, "down", |server| server["status"] == "disconnected")
+        .await;
+    let change = json!({ "id": id, "host": new.url(), "fingerprint": "first-use" });
+    client.ok("server.set", change).await;
+    old.trouble("refuse", "off").await.expect("an end");
+    let uuid = new.read(uuid_of_pool);
+    client
+        .server_until(&id, "the new pool", |server| {
+            let connected = server["status"] == "connected";
+            assert!(!connected || server["poolId"] == json!(uuid), "{server}");
+            connected
+        })
+        .await;
+    client
+        .server_until(&id, "its hosts are known", |server| {
+            server["poolMembersAddresses"]
+                .as_array()
+                .is_some_and(|hosts| hosts.len() == 3)
+        })
+        .await;
+    server.stop().await;
+    old.stop().await;
+    new.stop().await;
+}
+
+#[tokio::test]
+async fn a_registered_host_with_a_new_certificate_does_not_keep_the_others_from_being_asked() {
+    let pool = three_hosts(79).await;
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    pool.change_master(1).expect("another host");
+    led_by(&mut client, &pool, &id, 1).await;
+    let link = server.app.pools.pool_of_server(&id).expect("connected");
+    let registered = [json!(pool.members()[0].host.to_string())];
+    let reset = link.call("host.reset_server_certificate", &registered);
+    reset.await.expect("a new certificate");
+    sees_changes(&mut client, &pool, "with a new certificate").await;
+    pool.kill_master().await.expect("a master");
+    pool.change_master(2).expect("another host");
+    led_by(&mut client, &pool, &id, 2).await;
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
+async fn who_only_says_that_it_leads_is_not_followed_while_others_name_the_master() {
+    let pool = three_hosts(80).await;
+    let server = TestServer::start_with(Limits {
+        pace: Pace {
+            poll: Duration::from_millis(500),
+            ..Pace::default()
+        },
+        ..Limits::default()
+    })
+    .await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+    pool.trouble("claim", "on@1").await.expect("a fault");
+    pool.trouble("latency", "4000@0").await.expect("a fault");
+    let asked = || pool.stats().calls_of("session.login_with_password");
+    let before = asked();
+    eventually("the others were asked", async || (asked() > before).then_some(())).await;
+    pool.trouble("latency", "0@0").await.expect("an end");
+    led_by(&mut client, &pool, &id, 0).await;
+    sees_changes(&mut client, &pool, "by its own master").await;
+    server.stop().await;
+    pool.stop().await;
+}

@@ -29,6 +29,7 @@ pub const FAULTS: &[Fault] = &[
     fault("cut", "", End::Passed),
     fault("refuse", "on", End::With("off")),
     fault("black-hole", "on", End::With("off")),
+    fault("black-hole", "swallow", End::With("off")),
     fault("latency", "400", End::With("0")),
     // Longer than anybody waits.
     fault("latency", "20000", End::With("0")),

@@ -74,6 +74,7 @@ async fn after_every_fault_and_after_many_the_inventory_is_right_and_nothing_lea
         .await;
     world.heal().await;
     world.settle("frozen masters that come back").await;
+    world.compare_sessions();
 
     world.faults_at_random(Duration::from_secs(15), 1.0).await;
     world.settle("many faults at random").await;

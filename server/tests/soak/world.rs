@@ -237,6 +237,14 @@ impl World {
         self.healed = Instant::now();
     }
 
+    /// Another master has forgotten the sessions of before: there is one for each link, whatever was tried meanwhile.
+    pub fn compare_sessions(&self) {
+        for site in &self.sites {
+            let sessions = site.pool.read(|db| db.refs("session").len());
+            assert_eq!(sessions, 1, "sessions of {}", site.pool.config().name);
+        }
+    }
+
     /// Ends one fault.
     async fn end(&mut self, at: usize, fault: &'static Fault) {
         let site = &mut self.sites[at];
