@@ -33,6 +33,8 @@ pub enum SignInError {
     /// The password is right, and a one-time password is wanted with it.
     #[error("a one-time password is needed")]
     OtpNeeded(HalfSignedIn),
+    #[error("a user can be signed in {0} times: end some of its connections")]
+    TooManySessions(usize),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -94,7 +94,7 @@ fn refusal(error: SignInError, wrong: &'static str) -> (StatusCode, &'static str
         SignInError::InvalidCredentials | SignInError::EmptyPassword | SignInError::OtpNeeded(_) => {
             (StatusCode::UNAUTHORIZED, wrong)
         }
-        SignInError::TooFast => (
+        SignInError::TooFast | SignInError::TooManySessions(_) => (
             StatusCode::TOO_MANY_REQUESTS,
             "Too many attempts for this user name. Wait a moment, then try again.",
         ),

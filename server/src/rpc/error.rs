@@ -68,6 +68,9 @@ impl From<SignInError> for Failure {
             SignInError::InvalidCredentials | SignInError::OtpNeeded(_) => {
                 RpcError::new(ErrorCode::INVALID_CREDENTIALS, "invalid credentials").into()
             }
+            SignInError::TooManySessions(_) => {
+                RpcError::new(ErrorCode::OPERATION_FAILED, error.to_string()).into()
+            }
             SignInError::Store(error) => error.into(),
             other => Self::internal(other.to_string()),
         }
@@ -157,6 +160,17 @@ impl Failure {
     pub fn into_rpc(self, is_admin: bool, inventory: &Store) -> RpcError {
         let (message, data) = match self {
             Self::Public(error) => return error,
+            // Everybody must know that it may be done; where the host is, is not everybody's business.
+            Self::Xapi(CallError::Fault(fault)) if !is_admin && fault.is("OUTCOME_UNKNOWN") => {
+                let mut params = fault.params.clone();
+                if let Some(reason) = params.get_mut(1) {
+                    "no answer came".clone_into(reason);
+                }
+                let message = format!("whether {} was done is not known", fault.param(0));
+                let data =
+                    json!({ "code": fault.code, "params": params, "message": message, "name": "XapiError" });
+                return RpcError::new(ErrorCode::GENERIC, message).with_data(data);
+            }
             Self::Internal { message, data } => (message, data),
             Self::Xapi(CallError::Fault(fault)) => match translate(&fault, inventory) {
                 Some(error) => return error,

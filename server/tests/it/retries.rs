@@ -221,6 +221,22 @@ async fn what_a_silent_host_was_asked_to_change_is_told_soon_after_its_link_was_
 }
 
 #[tokio::test]
+async fn everybody_is_told_that_something_may_be_done_and_nobody_where() {
+    let mut scene = scene().await;
+    let (_, id) = guest(&scene.pool, "Running");
+    let mut user = scene.server.plain_user().await;
+    let own = user.ok("session.getUser", json!({})).await["id"].clone();
+    let entry = json!({ "subject": own, "object": id, "action": "admin" });
+    scene.client.ok("acl.add", entry).await;
+    scene.pool.truncate_answers(1);
+    let error = user.call("tag.add", json!({ "id": id, "tag": "lost" })).await;
+    let error = error.expect_err("no answer came");
+    assert_eq!(error["data"]["code"], "OUTCOME_UNKNOWN", "{error}");
+    assert_eq!(error["data"]["params"][0], "VM.add_tags", "{error}");
+    assert!(!error.to_string().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
 async fn a_login_whose_answer_is_mislabelled_leaves_no_second_session() {
     let (server, pool) = (TestServer::start().await, pool().await);
     let mut client = server.admin().await;

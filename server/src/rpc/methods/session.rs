@@ -7,7 +7,6 @@ use crate::{
         registry::{Call, Caller, Method, Outcome, Permission},
     },
 };
-use app::rpc::{ErrorCode, RpcError};
 
 pub fn methods() -> Vec<Method> {
     vec![
@@ -64,8 +63,18 @@ async fn sign_in(call: Call) -> Result<Outcome, Failure> {
         }
         _ => return Err(SignInError::InvalidCredentials.into()),
     };
+    let result = result.and_then(|signed_in| place(&call, signed_in));
     call.app.note_sign_in(name, address, how, &result).await;
     welcome(&call, result?).await
+}
+
+/// One user does not take everybody's places.
+fn place(call: &Call, signed_in: SignedIn) -> Result<SignedIn, SignInError> {
+    let most = call.app.limits.sessions;
+    if call.app.connections.of_user(&signed_in.user_id) >= most {
+        return Err(SignInError::TooManySessions(most));
+    }
+    Ok(signed_in)
 }
 
 async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
@@ -76,18 +85,13 @@ async fn sign_in_with_cookie(call: Call) -> Result<Outcome, Failure> {
         .ok_or(SignInError::InvalidCredentials)?;
     let address = &call.connection.address;
     let result = call.app.accounts.sign_in_with_token(token, address).await;
+    let result = result.and_then(|signed_in| place(&call, signed_in));
     call.app.note_sign_in(None, address, "cookie", &result).await;
     welcome(&call, result?).await
 }
 
 async fn welcome(call: &Call, signed_in: SignedIn) -> Result<Outcome, Failure> {
     let user = call.public_user(&signed_in.user_id)?;
-    // One user does not take everybody's places.
-    if call.app.connections.of_user(&user.id) >= call.app.limits.sessions {
-        let most = call.app.limits.sessions;
-        let message = format!("a user can be signed in {most} times: end some of its connections");
-        return Err(RpcError::new(ErrorCode::OPERATION_FAILED, message).into());
-    }
     let (access, inventory) = (&call.app.access, &call.app.inventory);
     // Signed in before it is watched for: what somebody sees who is not there is forgotten.
     call.connection.sign_in(signed_in.clone(), inventory.revision());
