@@ -69,9 +69,14 @@ impl Callers {
         self.resting.send_replace(false);
     }
 
+    /// Lets them begin nothing more.
+    pub fn hush(&self) {
+        self.resting.send_replace(true);
+    }
+
     /// Waits until each call has its answer: none waits for ever.
     pub async fn rest(&mut self) {
-        self.resting.send_replace(true);
+        self.hush();
         for busy in &mut self.busy {
             let answered = tokio::time::timeout(DEADLINE, busy.wait_for(|busy| !busy)).await;
             drop(

@@ -58,4 +58,5 @@ pub const FAULTS: &[Fault] = &[
     fault("clock-skew", "-3600", End::With("0")),
     fault("strange", "VM", End::With("off")),
     fault("vanish", "20", End::With("0")),
+    fault("claim", "on@1", End::With("off@1")),
 ];
