@@ -12,6 +12,11 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Starts giving unused memory back to the system, from a thread of its own.
 pub fn return_memory() -> std::io::Result<()> {
+    // In pages of 2 MiB what is free could not be given back beside what is not.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay");
+    }
     let give_back = || {
         loop {
             std::thread::sleep(EVERY);

@@ -253,7 +253,7 @@ impl App {
                 () = self.cancel.cancelled() => return,
                 () = tokio::time::sleep(self.limits.token_sweep) => {}
             }
-            if let Err(error) = self.accounts.tokens.sweep().await {
+            if let Err(error) = self.accounts.sweep_tokens().await {
                 tracing::error!(%error, "expired tokens could not be removed");
             }
         }

@@ -19,7 +19,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use throttle::{Attempt, Checks, Throttle};
-use tokens::{Expiry, Tokens};
+use tokens::{Expiry, NewToken, TokenError, Tokens};
 
 /// How a sign-in ended, when it did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +122,8 @@ impl Accounts {
     /// `most_tokens`: of one user.
     pub async fn open(store: Store, secrets: Secrets, most_tokens: usize) -> Result<Self, StoreError> {
         let people = People::read(&store).await?;
-        let tokens = Tokens::open(store.clone(), most_tokens).await?;
+        let tokens = Tokens::new(store.clone(), most_tokens);
+        tokens.sweep(|id| people.users.contains_key(id)).await?;
         let throttle = Throttle::default();
         // Guesses from elsewhere must not lock those out who were here before a restart.
         for (_, token) in tokens.list(None).await? {
@@ -432,6 +433,16 @@ impl Accounts {
         {
             signed_in.password_hash = user.password_hash.clone();
         }
+    }
+
+    /// As [`Tokens::create`], for somebody who is there.
+    pub async fn create_token(&self, new: NewToken) -> Result<String, TokenError> {
+        self.tokens.create(new, |id| self.user(id).is_some()).await
+    }
+
+    /// As [`Tokens::sweep`].
+    pub async fn sweep_tokens(&self) -> Result<usize, StoreError> {
+        self.tokens.sweep(|id| self.user(id).is_some()).await
     }
 
     /// `address` is noted as the token's last use.

@@ -14,7 +14,7 @@ mod values;
 
 pub use encryption::Keys;
 pub use export::export_config;
-pub use file::read;
+pub use file::{LONGEST, read};
 pub use import::{Fate, Line, Plan, plan};
 pub use layout::read as read_redis;
 

@@ -44,8 +44,11 @@ const MOST_LATE: Duration = Duration::from_secs(5);
 /// answers; one that is frozen never does. Who was too impatient waits twice as long the next time.
 const PATIENCE: Duration = Duration::from_secs(15);
 const MOST_PATIENCE: Duration = Duration::from_secs(240);
-/// With a pool that was listed before, and in no time.
-const LEAST_PATIENCE: Duration = Duration::from_secs(4);
+/// A listing that takes longer is made again beside itself: its answer may be lost. With a pool that is listed for the
+/// first time, and with one that was listed before in no time.
+const LOST: Duration = Duration::from_secs(8);
+const SOONEST_LOST: Duration = Duration::from_secs(4);
+const LATEST_LOST: Duration = Duration::from_secs(120);
 /// After a doubt has led to a listing, the next one may not for so long; twice as long each time that it was in vain.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const MOST_LOOK_AGAIN: Duration = Duration::from_secs(600);
@@ -87,6 +90,8 @@ pub struct Watch {
     tolerated: FxHashMap<Class, i64>,
     listed: bool,
     patience: Duration,
+    /// What a listing of this pool takes when nothing is in its way.
+    usual: Option<Duration>,
     /// How late polls without news are answered: far or busy hosts are not suspected all the time.
     lateness: Duration,
     /// When a doubt led to a listing, and how long nothing is doubted after it: one row that XAPI itself is wrong about
@@ -106,6 +111,7 @@ impl Watch {
             tolerated: FxHashMap::default(),
             listed: false,
             patience: PATIENCE,
+            usual: None,
             lateness: Duration::ZERO,
             looked_again: None,
             look_again_after: LOOK_AGAIN,
@@ -119,6 +125,7 @@ impl Watch {
             poll,
             quiet,
             patience,
+            usual,
             lateness,
             looked_again,
             look_again_after,
@@ -127,6 +134,7 @@ impl Watch {
         *self = Self {
             quiet,
             patience,
+            usual,
             lateness,
             looked_again,
             look_again_after,
@@ -152,7 +160,7 @@ impl Watch {
         let params = [json!(classes), json!(token), json!(wait.as_secs_f64())];
         let asked = Instant::now();
         let answer = if full {
-            listing(client, &params, limit).await
+            self.listing(client, &params, limit).await
         } else {
             let late = self.late();
             match insistent(client, &params, wait + late, limit).await {
@@ -197,13 +205,52 @@ impl Watch {
         if full {
             self.messages.listed();
             // As patient as it takes, with room; what once took long need not take long for ever.
-            self.patience = (waited * 3).clamp(LEAST_PATIENCE, MOST_PATIENCE);
+            self.patience = (waited * 3).clamp(PATIENCE, MOST_PATIENCE);
+            self.usual = Some(self.usual.map_or(waited, |usual| waited.min(usual * 2)));
         }
         Ok(Batch {
             full,
             events,
             counts: tail.counts,
         })
+    }
+
+    /// Everything there is. While it lets itself be waited for too long, it is made again beside itself.
+    async fn listing(
+        &self,
+        client: &Arc<Client>,
+        params: &[Value],
+        limit: Duration,
+    ) -> Result<(Vec<Event>, Tail), CallError> {
+        let mut lost = match self.usual {
+            None => LOST,
+            Some(usual) => (usual * 3).clamp(SOONEST_LOST, LATEST_LOST),
+        };
+        let first = listing(client, params, limit);
+        tokio::pin!(first);
+        if let Ok(listed) = tokio::time::timeout(lost, &mut first).await {
+            return listed;
+        }
+        loop {
+            tracing::debug!(host = %client.endpoint().url, "a listing is late: it is made again");
+            // Not as often each time: it is work for the host.
+            lost = lost * 3 / 2;
+            let again = async {
+                let begun = Instant::now();
+                let listed = listing(client, params, lost).await;
+                // What is refused at once is not asked for at once again.
+                if listed.is_err() {
+                    tokio::time::sleep(lost.saturating_sub(begun.elapsed())).await;
+                }
+                listed
+            };
+            tokio::select! {
+                listed = &mut first => return listed,
+                listed = again => if listed.is_ok() {
+                    return listed;
+                },
+            }
+        }
     }
 
     /// From when on a poll is late.
@@ -316,7 +363,7 @@ impl Batch {
     }
 }
 
-/// Everything there is; read while it arrives where the host speaks JSON.
+/// It is read while it arrives where the host speaks JSON.
 async fn listing(
     client: &Arc<Client>,
     params: &[Value],

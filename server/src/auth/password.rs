@@ -202,6 +202,7 @@ async fn off_thread<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use std::cell::Cell;
 
     thread_local! {
@@ -217,6 +218,21 @@ mod tests {
             assert!(!verify_now("battery staple", known));
             assert_eq!(COMPARED.get(), before + 1, "{known:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_check_holds_is_held_while_it_works() {
+        struct Held(std::sync::mpsc::Sender<std::thread::ThreadId>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                drop(self.0.send(std::thread::current().id()));
+            }
+        }
+        let (let_go, was_let_go) = std::sync::mpsc::channel();
+        let verifying = verify("correct horse".to_owned(), None, Held(let_go));
+        assert!(verifying.now_or_never().is_none(), "and nobody waits for it");
+        let by = was_let_go.recv().expect("it is let go");
+        assert_ne!(by, std::thread::current().id(), "by whoever worked");
     }
 
     #[tokio::test]

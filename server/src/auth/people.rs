@@ -64,11 +64,22 @@ fn invalid(member: &'static str, reason: impl Into<String>) -> PeopleError {
     }
 }
 
-fn check_name(member: &'static str, name: &str) -> Result<(), PeopleError> {
+pub(crate) fn check_name(member: &'static str, name: &str) -> Result<(), PeopleError> {
     if name.trim().is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
         return Err(invalid(
             member,
             format!("1 to {LONGEST_NAME} visible characters are expected"),
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_preferences(preferences: &Map<String, Value>) -> Result<(), PeopleError> {
+    let size = serde_json::to_vec(preferences).map_or(usize::MAX, |text| text.len());
+    if size > LARGEST_PREFERENCES {
+        return Err(invalid(
+            "preferences",
+            format!("they can have {LARGEST_PREFERENCES} bytes together"),
         ));
     }
     Ok(())
@@ -217,13 +228,7 @@ impl Accounts {
                 value => drop(user.preferences.insert(key, value)),
             }
         }
-        let size = serde_json::to_vec(&user.preferences).map_or(usize::MAX, |text| text.len());
-        if size > LARGEST_PREFERENCES {
-            return Err(invalid(
-                "preferences",
-                format!("they can have {LARGEST_PREFERENCES} bytes together"),
-            ));
-        }
+        check_preferences(&user.preferences)?;
         if change.password.is_none() {
             self.write_users(Vec::new(), [(id.to_owned(), user)]).await?;
             return Ok(Vec::new());

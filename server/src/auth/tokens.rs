@@ -34,6 +34,8 @@ pub fn now_ms() -> i64 {
 pub enum TokenError {
     #[error("a user can have {0} tokens: delete some, or let them expire")]
     TooMany(usize),
+    #[error("its user is gone")]
+    NoUser,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -63,15 +65,12 @@ pub fn id_of(secret: &str) -> String {
 }
 
 impl Tokens {
-    /// Opens the tokens and forgets the expired ones.
-    pub async fn open(store: Store, most: usize) -> Result<Self, StoreError> {
-        let tokens = Self {
+    pub fn new(store: Store, most: usize) -> Self {
+        Self {
             store,
             turn: Arc::default(),
             most,
-        };
-        tokens.sweep().await?;
-        Ok(tokens)
+        }
     }
 
     /// Held while tokens are read and changed by somebody else.
@@ -88,13 +87,14 @@ impl Tokens {
             .collect())
     }
 
-    /// Removes expired tokens from the store, and says how many there were.
-    pub async fn sweep(&self) -> Result<usize, StoreError> {
+    /// Removes expired tokens, and those of nobody, and says how many there were.
+    pub(super) async fn sweep(&self, is_known: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
         let _turn = self.turn.lock().await;
         let now = now_ms();
         let all = self.store.list::<TokenRecord>().await?;
-        let expired = all.iter().filter(|(_, token)| token.expiration <= now);
-        let changes: Vec<Change> = expired.map(|(id, _)| Change::remove::<TokenRecord>(id)).collect();
+        let useless = |token: &TokenRecord| token.expiration <= now || !is_known(&token.user_id);
+        let useless = all.iter().filter(|(_, token)| useless(token));
+        let changes: Vec<Change> = useless.map(|(id, _)| Change::remove::<TokenRecord>(id)).collect();
         let count = changes.len();
         if count > 0 {
             self.store.commit(changes).await?;
@@ -104,8 +104,16 @@ impl Tokens {
 
     /// The secret of a new token. A client that names itself has one token per user: the earlier one is
     /// replaced, since its secret cannot be told again.
-    pub async fn create(&self, new: NewToken) -> Result<String, TokenError> {
+    pub(super) async fn create(
+        &self,
+        new: NewToken,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<String, TokenError> {
         let _turn = self.turn.lock().await;
+        // Who is deleted takes its tokens along: another must not come behind.
+        if !is_known(&new.user_id) {
+            return Err(TokenError::NoUser);
+        }
         let now = now_ms();
         let mut own = self.store.list::<TokenRecord>().await?;
         own.retain(|(_, token)| token.user_id == new.user_id);
@@ -142,9 +150,13 @@ impl Tokens {
         address: &str,
     ) -> Result<Option<(String, Expiry)>, StoreError> {
         let (store, id, address) = (self.store.clone(), id_of(secret), address.to_owned());
-        // Whoever guesses takes no turns from those who know.
-        if !self.is_there(&id).await? {
-            return Ok(None);
+        // Whoever guesses takes no turns from those who know, and who comes often waits for none.
+        match store.get::<TokenRecord>(&id).await? {
+            None => return Ok(None),
+            Some(token) if token.expiration > now_ms() && is_noted(&token, &address) => {
+                return Ok(Some((token.user_id, Expiry(token.expiration))));
+            }
+            Some(_) => {}
         }
         let turn = self.turn().await;
         // To its end, and only then the next one's turn, also when nobody waits for it any more: a token that is
@@ -248,6 +260,12 @@ impl Tokens {
     }
 }
 
+/// It was used from there a moment ago.
+fn is_noted(token: &TokenRecord, address: &str) -> bool {
+    let last = token.last_uses.get(address);
+    last.is_some_and(|&last| now_ms() - last < USE_RESOLUTION_MS)
+}
+
 async fn use_kept(store: &Store, id: &str, address: String) -> Result<Option<(String, Expiry)>, StoreError> {
     let Some(mut token) = store.get::<TokenRecord>(id).await? else {
         return Ok(None);
@@ -257,11 +275,7 @@ async fn use_kept(store: &Store, id: &str, address: String) -> Result<Option<(St
         store.remove::<TokenRecord>(id).await?;
         return Ok(None);
     }
-    let fresh = token
-        .last_uses
-        .get(&address)
-        .is_some_and(|&last| now - last < USE_RESOLUTION_MS);
-    if !fresh {
+    if !is_noted(&token, &address) {
         token.last_uses.insert(address, now);
         while token.last_uses.len() > LAST_USES {
             let oldest = token
@@ -289,14 +303,33 @@ mod tests {
             .await
             .expect("opened");
         std::fs::remove_file(key).expect("removed");
-        Arc::new(Tokens::open(store, 10).await.expect("opened"))
+        Arc::new(Tokens::new(store, 10))
+    }
+
+    #[tokio::test]
+    async fn nobody_has_no_tokens() {
+        let tokens = tokens().await;
+        let of = |user_id: &str| NewToken {
+            user_id: user_id.to_owned(),
+            ..NewToken::default()
+        };
+        let refused = tokens.create(of("gone"), |user| user != "gone").await;
+        assert!(matches!(refused, Err(TokenError::NoUser)), "{refused:?}");
+        let kept = tokens.create(of("there"), |_| true).await.expect("created");
+        let left = tokens.create(of("gone"), |_| true).await.expect("created");
+        assert_eq!(tokens.sweep(|user| user == "there").await.expect("swept"), 1);
+        assert!(tokens.is_there(&id_of(&kept)).await.expect("answered"));
+        assert!(!tokens.is_there(&id_of(&left)).await.expect("answered"));
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_whose_use_is_given_up_does_not_come_back() {
         let tokens = tokens().await;
         for round in 0..200 {
-            let secret = tokens.create(NewToken::default()).await.expect("created");
+            let secret = tokens
+                .create(NewToken::default(), |_| true)
+                .await
+                .expect("created");
             let address = format!("10.0.0.{round}");
             drop(tokens.use_token(&secret, &address).now_or_never());
             let names = [secret.clone()];
@@ -305,11 +338,28 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_removal_that_nobody_waits_for_is_made() {
+        let tokens = tokens().await;
+        let secret = tokens
+            .create(NewToken::default(), |_| true)
+            .await
+            .expect("created");
+        let names = [secret.clone()];
+        assert!(tokens.remove(&names, None).now_or_never().is_none());
+        // The next one's turn is behind it.
+        tokens.describe(&secret, "", None).await.expect("answered");
+        assert!(!tokens.is_there(&id_of(&secret)).await.expect("answered"));
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_token_that_is_removed_while_it_is_used_stays_removed() {
         let tokens = tokens().await;
         for round in 0..200 {
-            let secret = tokens.create(NewToken::default()).await.expect("created");
+            let secret = tokens
+                .create(NewToken::default(), |_| true)
+                .await
+                .expect("created");
             let (using, used) = (tokens.clone(), secret.clone());
             let use_it =
                 tokio::spawn(async move { using.use_token(&used, &format!("10.0.0.{round}")).await });

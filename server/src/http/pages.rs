@@ -217,7 +217,7 @@ async fn welcome(
         client_id: None,
         of_browser: true,
     };
-    let secret = match app.accounts.tokens.create(token).await {
+    let secret = match app.accounts.create_token(token).await {
         Ok(secret) => secret,
         Err(error @ TokenError::TooMany(_)) => {
             tracing::info!(address = %peer.address, user = %name, %error, "sign-in refused");
@@ -226,6 +226,10 @@ async fn welcome(
                 Some("This user is signed in in too many places. Delete some of its tokens first."),
                 &name,
             );
+        }
+        Err(TokenError::NoUser) => {
+            let text = "This user was deleted meanwhile.";
+            return sign_in_page(StatusCode::UNAUTHORIZED, Some(text), &name);
         }
         Err(TokenError::Store(error)) => {
             tracing::error!(%error, "a token could not be kept");

@@ -282,17 +282,21 @@ async fn asked(client: &Arc<Client>, method: &str, params: &[Value]) -> Result<A
     if !only_reads(method) {
         return client.call_within(method, params, SHORT).await;
     }
-    let (first, second) = (client.call(method, params), async {
-        tokio::time::sleep(LATE).await;
-        client.call(method, params).await
-    });
-    tokio::pin!(first, second);
-    tokio::select! {
-        answer = &mut first => answer,
-        answer = &mut second => match answer {
-            Err(_) => first.await,
-            answer => answer,
-        },
+    let first = client.call(method, params);
+    tokio::pin!(first);
+    let mut late = LATE;
+    loop {
+        let again = async {
+            tokio::time::sleep(late).await;
+            late *= 2;
+            client.call_within(method, params, late).await
+        };
+        tokio::select! {
+            answer = &mut first => return answer,
+            answer = again => if answer.is_ok() {
+                return answer;
+            },
+        }
     }
 }
 

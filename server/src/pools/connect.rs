@@ -22,8 +22,9 @@ const ORIGINATOR: &str = "xen-orchestra";
 const HEDGE: Duration = Duration::from_secs(2);
 /// Hosts that named one that lets us wait are asked again after so long.
 const AGAIN: Duration = Duration::from_secs(3);
-/// A login without an answer is made again beside the first: the answer may be lost, and the connection not know it.
-const LOST: Duration = Duration::from_secs(4);
+/// A login without an answer is made again beside the first: the answer may be lost, and the connection not know it. So is
+/// one that is made again.
+const LOST: Duration = Duration::from_secs(3);
 /// A host that says that it leads the pool, and that no other host names, is believed after so much more silence.
 const CLAIM: Duration = Duration::from_millis(1_500);
 /// For the question which pool it is.
@@ -147,15 +148,13 @@ pub(super) async fn connect(
                 hedge.as_mut().reset(Instant::now() + HEDGE);
                 continue;
             }
-            // Somebody lets us wait: by now, those who named it may know of another master.
+            // Somebody lets us wait: by now, those who named it may know of another master; and what kept one from
+            // answering, the restart of its toolstack above all, may be over.
             () = &mut again, if !running.is_empty() => {
                 let mut urls = std::mem::take(&mut supporters);
-                if expected.silent.is_some() {
-                    // It may become the master while its toolstack restarts for that.
-                    let passing = failed.extract_if(.., |_, error| !is_definite(error));
-                    urls.extend(passing.map(|(url, _)| url));
-                    search.asked().retain(|_, outcome| outcome.is_none());
-                }
+                let passing = failed.extract_if(.., |_, error| !is_definite(error));
+                urls.extend(passing.map(|(url, _)| url));
+                search.asked().retain(|_, outcome| outcome.is_none());
                 for url in urls {
                     search.forget(&url);
                     running.push(ask(url));
@@ -323,17 +322,20 @@ impl Search<'_> {
     }
 
     async fn ask(&self, url: &str) -> Result<(Unwanted, Found), LinkError> {
-        let (first, second) = (self.ask_once(url), async {
-            tokio::time::sleep(LOST).await;
-            self.ask_once(url).await
-        });
-        tokio::pin!(first, second);
-        tokio::select! {
-            // A refusal within that time is one.
-            answer = &mut first => answer,
-            answer = &mut second => match answer {
-                Err(_) => first.await,
-                found => found,
+        let first = self.ask_once(url);
+        tokio::pin!(first);
+        loop {
+            let again = async {
+                tokio::time::sleep(LOST).await;
+                tokio::time::timeout(LOST, self.ask_once(url)).await
+            };
+            tokio::select! {
+                // A refusal within that time is one.
+                answer = &mut first => return answer,
+                answer = again => match answer {
+                    Ok(Err(LinkError::Unreachable(_))) | Err(_) => {}
+                    Ok(answer) => return answer,
+                },
             }
         }
     }

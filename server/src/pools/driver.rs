@@ -256,6 +256,7 @@ impl Driver {
             drop(outcome.send(Ok(())));
         }
         loop {
+            tracing::debug!(server = %self.id, url = %client.endpoint().url, "signed in to the pool");
             self.led = Some((registered.clone(), client.endpoint().url.clone()));
             let followed = tokio::select! {
                 () = cancel.cancelled() => Err(LinkError::Stopped),

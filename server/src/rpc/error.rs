@@ -80,7 +80,9 @@ impl From<SignInError> for Failure {
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
         match error {
-            TokenError::TooMany(_) => RpcError::new(ErrorCode::OPERATION_FAILED, error.to_string()).into(),
+            TokenError::TooMany(_) | TokenError::NoUser => {
+                RpcError::new(ErrorCode::OPERATION_FAILED, error.to_string()).into()
+            }
             TokenError::Store(error) => error.into(),
         }
     }

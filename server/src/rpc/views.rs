@@ -16,6 +16,8 @@ use std::{cell::RefCell, sync::Arc};
 
 /// Views of one client: a page needs two or three.
 pub const MAX_VIEWS: usize = 16;
+/// Bytes of frames after which no other view is looked at before they are written.
+const ROUND: usize = 256 << 10;
 /// Objects that one object's page shows with it.
 const MAX_RELATED: usize = 2_000;
 
@@ -132,7 +134,7 @@ impl Views {
         self.views.len() != before
     }
 
-    /// The next frames, and whether more can be had at once.
+    /// The next frames, and whether more can be had at once: what they take is bounded, and views take turns.
     pub fn next(
         &mut self,
         feed: &Feed,
@@ -141,8 +143,17 @@ impl Views {
         pools: &Pools,
         upto: u64,
     ) -> (Vec<Frame>, bool) {
-        let (mut frames, mut more) = (Vec::new(), false);
-        for view in self.views.iter_mut().filter(|view| !view.held) {
+        let (mut frames, mut more) = (Vec::<Frame>::new(), false);
+        let mut looked_at = 0;
+        for view in &mut self.views {
+            if frames.iter().map(Frame::memory).sum::<usize>() >= ROUND {
+                more = true;
+                break;
+            }
+            looked_at += 1;
+            if view.held {
+                continue;
+            }
             let compress = view.compress;
             match &mut view.kind {
                 Kind::Lists { cursor, reset, began } => {
@@ -182,6 +193,7 @@ impl Views {
                 }
             }
         }
+        self.views.rotate_left(looked_at);
         (frames, more)
     }
 }

@@ -3,8 +3,8 @@
 use super::{Export, TransferError};
 use std::io::Read;
 
-/// What a compressed file may become, in bytes.
-const MAX_TEXT: u64 = 512 << 20;
+/// The longest text, in bytes: compressed or not.
+pub const LONGEST: usize = 64 << 20;
 
 pub fn read(bytes: &[u8]) -> Result<Export, TransferError> {
     let not = |error: &dyn std::fmt::Display| TransferError::NotAnExport(error.to_string());
@@ -15,12 +15,9 @@ pub fn read(bytes: &[u8]) -> Result<Export, TransferError> {
     let json = if bytes.starts_with(&[0x1f, 0x8b]) {
         let decoder = flate2::read::MultiGzDecoder::new(bytes);
         decoder
-            .take(MAX_TEXT + 1)
+            .take(LONGEST as u64 + 1)
             .read_to_end(&mut text)
             .map_err(|error| not(&error))?;
-        if text.len() as u64 > MAX_TEXT {
-            return Err(not(&"it is too large when it is decompressed"));
-        }
         if is_open_pgp(&text) {
             return Err(TransferError::OpenPgp);
         }
@@ -28,6 +25,9 @@ pub fn read(bytes: &[u8]) -> Result<Export, TransferError> {
     } else {
         bytes
     };
+    if json.len() > LONGEST {
+        return Err(not(&"it is too large"));
+    }
     Export::from_json(serde_json::from_slice(json).map_err(|error| not(&error))?)
 }
 

@@ -6,7 +6,10 @@ use super::{
     values::{object, text, texts},
 };
 use crate::{
-    auth::{otp, password},
+    auth::{
+        otp, password,
+        people::{self, MOST_GROUPS, MOST_USERS},
+    },
     persist::{
         RawRecord, Record,
         records::{AclRecord, GroupRecord, TokenRecord, UserRecord},
@@ -35,6 +38,10 @@ impl Work<'_> {
                 self.left_out(UserRecord::COLLECTION, id, "it has no name");
                 continue;
             };
+            if let Err(error) = people::check_name("its name", &email) {
+                self.left_out(UserRecord::COLLECTION, email, &error.to_string());
+                continue;
+            }
             let same_name = users
                 .iter()
                 .find(|(other, user)| **other != id && user.email.to_lowercase() == email.to_lowercase())
@@ -57,6 +64,11 @@ impl Work<'_> {
                 }
                 None => {}
             }
+            if users.len() >= MOST_USERS && !users.contains_key(&id) {
+                let why = format!("there can be {MOST_USERS} users");
+                self.left_out(UserRecord::COLLECTION, email, &why);
+                continue;
+            }
             users.insert(
                 id.clone(),
                 user(&record, email, notes.entry(id.clone()).or_default()),
@@ -73,6 +85,15 @@ impl Work<'_> {
                 );
                 continue;
             };
+            if let Err(error) = people::check_name("its name", &name) {
+                self.left_out(GroupRecord::COLLECTION, name, &error.to_string());
+                continue;
+            }
+            if groups.len() >= MOST_GROUPS && !groups.contains_key(&id) {
+                let why = format!("there can be {MOST_GROUPS} groups");
+                self.left_out(GroupRecord::COLLECTION, name, &why);
+                continue;
+            }
             let mut members = texts(&record, "users");
             // Either side may know of it alone.
             for (user, kept) in &users {
@@ -189,6 +210,10 @@ fn user(record: &RawRecord, email: String, notes: &mut Vec<String>) -> UserRecor
     preferences.remove("otp");
     if otp.as_ref().is_some_and(|secret| !otp::is_secret(secret)) {
         notes.push("its secret of one-time passwords is of no use: reset it".to_owned());
+    }
+    if let Err(error) = people::check_preferences(&preferences) {
+        notes.push(format!("{error}: they do not come"));
+        preferences.clear();
     }
     let mut auth_providers = BTreeMap::new();
     for (provider, known) in object(record, "authProviders") {

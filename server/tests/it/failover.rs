@@ -303,3 +303,32 @@ async fn who_only_says_that_it_leads_is_not_followed_while_others_name_the_maste
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn a_master_that_refused_for_a_moment_is_asked_again_while_the_others_say_nothing() {
+    let pool = three_hosts(81).await;
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+    for (name, argument) in [
+        ("black-hole", "on@1"),
+        ("black-hole", "on@2"),
+        ("truncate", "all@0"),
+    ] {
+        pool.trouble(name, argument).await.expect("a fault");
+    }
+    let asked = || pool.stats().calls_of("session.login_with_password");
+    let before = asked();
+    pool.cut_connections();
+    eventually("the master refused", async || (asked() > before).then_some(())).await;
+    pool.trouble("truncate", "off@0").await.expect("an end");
+    client
+        .server_until(&id, "the master is asked again", |server| {
+            assert_ne!(server["status"], "disconnected", "{server}");
+            server["status"] == "connected"
+        })
+        .await;
+    server.stop().await;
+    pool.stop().await;
+}

@@ -164,15 +164,15 @@ async fn a_user_has_so_many_tokens_and_expired_ones_go() {
     }
     // Another user has as many.
     let id = server.app.accounts.create("other", PASSWORD, "none").await;
-    let tokens = &server.app.accounts.tokens;
+    let accounts = &server.app.accounts;
     let short = server::auth::tokens::NewToken {
         user_id: id.expect("a user"),
         validity_ms: Some(1),
         ..Default::default()
     };
-    tokens.create(short).await.expect("a token");
+    accounts.create_token(short).await.expect("a token");
     eventually("the expired one is removed", async || {
-        let kept = tokens.list(None).await.expect("a list");
+        let kept = accounts.tokens.list(None).await.expect("a list");
         (kept.len() == 3).then_some(())
     })
     .await;

@@ -16,9 +16,11 @@ mod people;
 mod program;
 mod protocol;
 mod proxies;
+mod races;
 mod redis;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
+mod renewal;
 mod retries;
 mod rights;
 mod servers;

@@ -9,10 +9,10 @@ use xapi_sim::SimPool;
 type Objects = BTreeMap<String, Value>;
 
 /// Contract/acl.md section 1, written down once more, the plain way.
-struct Oracle<'a> {
-    objects: &'a Objects,
+pub struct Oracle<'a> {
+    pub objects: &'a Objects,
     /// Of the user and of its groups.
-    entries: &'a [(String, String)],
+    pub entries: &'a [(String, String)],
 }
 
 impl Oracle<'_> {
@@ -67,7 +67,7 @@ impl Oracle<'_> {
         }
     }
 
-    fn visible(&self) -> Objects {
+    pub fn visible(&self) -> Objects {
         let visible = self.objects.iter().filter(|(id, _)| self.has(id, "view"));
         visible.map(|(id, object)| (id.clone(), object.clone())).collect()
     }
@@ -101,7 +101,7 @@ struct World {
     dice: StdRng,
 }
 
-const LISTED: &[&str] = &[
+pub const LISTED: &[&str] = &[
     "pool",
     "host",
     "SR",
@@ -385,7 +385,7 @@ impl Person {
 }
 
 /// Applies a frame of the `lists` view; returns the ids that it told.
-fn read_rows(rows: &mut BTreeSet<String>, params: &Value) -> Vec<String> {
+pub fn read_rows(rows: &mut BTreeSet<String>, params: &Value) -> Vec<String> {
     let mut told = Vec::new();
     if params["reset"] == true {
         rows.clear();

@@ -199,8 +199,7 @@ async fn an_expired_token_closes_the_socket_at_the_next_message() {
     let secret = server
         .app
         .accounts
-        .tokens
-        .create(NewToken {
+        .create_token(NewToken {
             user_id: user["id"].as_str().expect("an id").to_owned(),
             validity_ms: Some(1_500),
             ..NewToken::default()

@@ -10,7 +10,7 @@ use crate::{
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 use xapi::{
@@ -24,6 +24,8 @@ const POOLS: usize = 5;
 const CHANGES_PER_SECOND: f64 = 1_000.0;
 /// After the last fault.
 const RECOVERY: Duration = Duration::from_secs(10);
+/// What is remembered of what was done.
+const HISTORY: usize = 60;
 /// After the last change that people made: it is on its way to us then.
 const NEWS: Duration = Duration::from_secs(4);
 
@@ -49,6 +51,8 @@ pub struct World {
     healed: Instant,
     /// Since when the world changes, and what it was then.
     going: Option<(Instant, u64)>,
+    /// What was done to which pool of late, for people who look for a mistake.
+    history: VecDeque<(Instant, String)>,
 }
 
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl World {
         let mut command = command(&folder.0, "127.0.0.1:0");
         command
             .env("XO_ADMIN_PASSWORD", PASSWORD)
-            .env("XO_LOG", "error")
+            .env("XO_LOG", std::env::var("SOAK_LOG").unwrap_or("error".to_owned()))
             .args(arguments);
         let program = Program::start(command).await;
         let mut admin = signed_in(&program).await;
@@ -123,7 +127,27 @@ impl World {
             dice: StdRng::seed_from_u64(seed),
             healed: Instant::now(),
             going: None,
+            history: VecDeque::new(),
         }
+    }
+
+    fn note(&mut self, what: String) {
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back((Instant::now(), what));
+    }
+
+    /// What is worth knowing when something is not right.
+    async fn circumstances(&mut self) -> String {
+        let ago = |at: &Instant| at.elapsed().as_secs_f64();
+        let done: Vec<String> = self
+            .history
+            .iter()
+            .map(|(at, what)| format!("{:.1} s ago: {what}", ago(at)))
+            .collect();
+        let servers = self.admin.ok("server.getAll", json!({})).await;
+        format!("\n{}\nservers: {servers:#}", done.join("\n"))
     }
 
     pub fn pools(&self) -> usize {
@@ -208,10 +232,12 @@ impl World {
             "kill-master" => site.dead.push(site.pool.kill_master().await.expect("a master")),
             _ => site.pool.trouble(name, argument).await.expect("a fault"),
         }
+        let what = format!("{name} {argument} at pool {at}");
         if name == "power-off" {
             site.dead.push(argument.parse().expect("a host"));
         }
         site.active.push(fault);
+        self.note(what);
         true
     }
 
@@ -247,6 +273,10 @@ impl World {
 
     /// Ends one fault.
     async fn end(&mut self, at: usize, fault: &'static Fault) {
+        self.note(format!(
+            "the end of {} {} at pool {at}",
+            fault.begin.0, fault.begin.1
+        ));
         let site = &mut self.sites[at];
         site.active.retain(|active| !std::ptr::eq(*active, fault));
         match fault.end {
@@ -283,6 +313,10 @@ impl World {
     async fn accept(&mut self, at: usize, shown: Option<String>) {
         let site = &self.sites[at];
         let id = &site.server;
+        let what = format!(
+            "acceptance of {} at pool {at}",
+            shown.as_deref().unwrap_or("the master")
+        );
         let amended = match shown {
             Some(shown) => {
                 let members = site.pool.members();
@@ -297,6 +331,8 @@ impl World {
                 json!({ "id": id, "host": host, "fingerprint": "first-use" })
             }
         };
+        let id = &id.clone();
+        self.note(what);
         self.admin.ok("server.disable", json!({ "id": id })).await;
         self.admin.ok("server.set", amended).await;
         // It may be that another fault is in the way; the server goes on trying.
@@ -318,6 +354,7 @@ impl World {
                 self.accept(at, None).await;
             }
         }
+        self.note("the end of all faults".to_owned());
         self.healed = Instant::now();
     }
 
@@ -414,7 +451,7 @@ impl World {
                         self.links_are_right(&known.links)
                     );
                 }
-                panic!("{text}servers: {links:#}");
+                panic!("{text}{}", self.circumstances().await);
             }
             self.look_after_certificates().await;
             self.wait(Duration::from_millis(50)).await;
@@ -441,12 +478,14 @@ impl World {
             if comes_now == expected && always_there == expected {
                 return;
             }
-            assert!(
-                !late,
-                "after {after}\na client that comes now: {}\nclients that were always there: {}",
-                differences(&comes_now, &expected),
-                differences(&always_there, &expected)
-            );
+            if late {
+                panic!(
+                    "after {after}\na client that comes now: {}\nclients that were always there: {}{}",
+                    differences(&comes_now, &expected),
+                    differences(&always_there, &expected),
+                    self.circumstances().await
+                );
+            }
             self.look_after_certificates().await;
             self.wait(Duration::from_millis(50)).await;
         }

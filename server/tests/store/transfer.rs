@@ -427,7 +427,7 @@ async fn who_has_the_same_name_makes_room_and_an_administrator_is_always_left() 
         user_id: ann.clone(),
         ..Default::default()
     };
-    accounts.tokens.create(hers).await.expect("made");
+    accounts.create_token(hers).await.expect("made");
     let group = GroupRecord {
         name: "ours".to_owned(),
         users: vec![ann.clone()],
@@ -454,6 +454,39 @@ async fn who_has_the_same_name_makes_room_and_an_administrator_is_always_left() 
     let group: GroupRecord = ours.store.get("g-ours").await.expect("read").expect("there");
     assert!(group.users.is_empty());
     assert_eq!(ours.store.list::<TokenRecord>().await.expect("listed").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_too_long_does_not_come() {
+    let ours = Ours::new().await;
+    let users = json!([
+        { "id": "u-1", "email": "root@example.net", "permission": "admin", "pw_hash": ARGON2.1,
+          "preferences": { "filters": "x".repeat(300 << 10) } },
+        { "id": "u-2", "email": "two\nlines", "permission": "none" },
+        { "id": "u-3", "email": "x".repeat(300), "permission": "none" },
+    ]);
+    let groups =
+        json!([{ "id": "g-1", "name": " ", "users": [] }, { "id": "g-2", "name": "team", "users": ["u-1"] }]);
+    let export = Export::from_json(json!({ "users": users, "groups": groups })).expect("an export");
+    let lines = ours.import(export).await;
+    assert_eq!(
+        fates(&lines),
+        BTreeMap::from([(Fate::New, 2), (Fate::LeftOut, 3)]),
+        "{lines:?}"
+    );
+    assert!(says(&lines, Fate::LeftOut, "two").contains("visible characters"));
+    assert!(says(&lines, Fate::New, "root@example.net").contains("preferences"));
+    let user: UserRecord = ours.store.get("u-1").await.expect("read").expect("there");
+    assert!(user.preferences.is_empty());
+
+    // A file of a few kilobytes that would become a large one.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let spaces = vec![b' '; 1 << 20];
+    for _ in 0..=transfer::LONGEST >> 20 {
+        encoder.write_all(&spaces).expect("compressed");
+    }
+    let error = transfer::read(&encoder.finish().expect("compressed")).expect_err("too large");
+    assert!(error.to_string().contains("too large"), "{error}");
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn create(call: Call) -> Result<Outcome, Failure> {
         client_id: client_id.map(str::to_owned),
         of_browser: false,
     };
-    Outcome::of(call.app.accounts.tokens.create(new).await?)
+    Outcome::of(call.app.accounts.create_token(new).await?)
 }
 
 /// A number of ms, or a text such as `5 minutes`, `30d`, `1h`.

@@ -135,7 +135,10 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
     }
     let by = caller.is_admin().then_some(caller.id.as_str());
     let ended = call.app.accounts.change_user(id, change, by).await?;
-    end_sessions(&call, &ended);
+    if own {
+        call.connection.renew(&call.app.accounts);
+    }
+    call.app.end_sessions_of_change(&ended);
     Outcome::done()
 }
 
@@ -146,18 +149,15 @@ async fn change_password(call: Call) -> Result<Outcome, Failure> {
         call.app
             .accounts
             .change_password(&caller.id, old, new, &call.connection.address, own_token(&call));
-    end_sessions(&call, &changed.await?);
+    let ended = changed.await?;
+    // Whoever was in with the old one, but the caller, has to know the new one.
+    call.connection.renew(&call.app.accounts);
+    call.app.end_sessions_of_change(&ended);
     Outcome::done()
 }
 
 fn own_token(call: &Call) -> Option<String> {
     call.connection.signed_in().and_then(|user| user.token)
-}
-
-/// After a new password whoever was in with the old one, but the caller, has to know it; `tokens` went with it.
-fn end_sessions(call: &Call, tokens: &[String]) {
-    call.connection.renew(&call.app.accounts);
-    call.app.end_sessions_of_change(tokens);
 }
 
 async fn remove_auth_provider(call: Call) -> Result<Outcome, Failure> {

@@ -46,7 +46,7 @@ pub fn methods() -> Vec<Method> {
         Method::new(
             "xo.clean",
             Permission::Admin,
-            "remove what nobody needs any more: expired tokens, rights of users and groups that are gone",
+            "remove what nobody needs any more: expired tokens, tokens and rights of users and groups that are gone",
             clean,
         ),
         Method::new(
@@ -72,7 +72,7 @@ pub fn methods() -> Vec<Method> {
 
 async fn clean(call: Call) -> Result<Outcome, Failure> {
     let (accounts, access) = (&call.app.accounts, &call.app.access);
-    let tokens = accounts.tokens.sweep().await?;
+    let tokens = accounts.sweep_tokens().await?;
     // Nobody comes or goes meanwhile.
     let _people = accounts.hold().await;
     let is_known = |subject: &str| accounts.user(subject).is_some() || accounts.group(subject).is_some();
@@ -83,8 +83,6 @@ async fn clean(call: Call) -> Result<Outcome, Failure> {
 /// Of what an import changed, by name in the audit log.
 const MOST_NAMES: usize = 100;
 const LONGEST_NAME: usize = 100;
-/// Of an imported configuration.
-const LARGEST_CONFIG: usize = 64 << 20;
 
 /// Today's product encrypts by OpenPGP; a file that is not is better than one that nobody can read.
 fn refuse_passphrase(call: &Call) -> Result<(), Failure> {
@@ -159,7 +157,7 @@ async fn import_config(call: Call) -> Result<Outcome, Failure> {
     };
     let upload = Upload {
         method: "xo.importConfig",
-        longest: LARGEST_CONFIG,
+        longest: transfer::LONGEST,
         take: Box::new(take),
     };
     let path = call.app.uploads.expect(Owner::of(&call)?, upload);
