@@ -122,6 +122,7 @@ fn main() -> anyhow::Result<()> {
     start_log(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_keep_alive(IDLE_THREAD)
+        .on_thread_park(allocator::return_own_memory)
         .enable_all()
         .build()?;
     match tool {
@@ -183,6 +184,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     allocator::return_memory()?;
+    server::rpc::methods::system::tell_used_memory_by(allocator::used);
     app.start();
     if let Some(identity) = identity {
         tokio::spawn(identity.watch(app.cancelled()));

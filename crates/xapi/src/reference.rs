@@ -44,7 +44,7 @@ impl OpaqueRef {
     }
 }
 
-/// A UUID, or whatever text stands for one, as the key of an index.
+/// A UUID, or whatever text stands for one, as the key of an index, or where many are kept.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Uuid(Repr);
 
@@ -57,9 +57,19 @@ impl Uuid {
     }
 }
 
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Null => Ok(()),
+            Repr::Other(text) => f.write_str(text),
+            Repr::Uuid(bytes) => write_uuid(bytes, f),
+        }
+    }
+}
+
 impl fmt::Debug for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&OpaqueRef(self.0.clone()), f)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -105,20 +115,25 @@ impl fmt::Display for OpaqueRef {
             Repr::Null => f.write_str(NULL),
             Repr::Other(text) => f.write_str(text),
             Repr::Uuid(bytes) => {
-                let mut text = *b"OpaqueRef:00000000-0000-0000-0000-000000000000";
-                let mut at = PREFIX.len();
-                for (index, byte) in bytes.iter().enumerate() {
-                    if matches!(index, 4 | 6 | 8 | 10) {
-                        at += 1;
-                    }
-                    text[at] = HEX[usize::from(byte >> 4)];
-                    text[at + 1] = HEX[usize::from(byte & 15)];
-                    at += 2;
-                }
-                f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+                f.write_str(PREFIX)?;
+                write_uuid(bytes, f)
             }
         }
     }
+}
+
+fn write_uuid(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    let mut at = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            at += 1;
+        }
+        text[at] = HEX[usize::from(byte >> 4)];
+        text[at + 1] = HEX[usize::from(byte & 15)];
+        at += 2;
+    }
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -210,6 +225,8 @@ mod tests {
             "anything",
         ] {
             assert_eq!(OpaqueRef::parse(text).to_string(), text);
+            let id = text.strip_prefix(PREFIX).unwrap_or(text);
+            assert_eq!(Uuid::parse(id).to_string(), id);
         }
         assert!(OpaqueRef::parse("").is_null());
         assert_eq!(std::mem::size_of::<Ref<()>>(), 24);

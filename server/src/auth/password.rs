@@ -225,7 +225,9 @@ mod tests {
         struct Held(std::sync::mpsc::Sender<std::thread::ThreadId>);
         impl Drop for Held {
             fn drop(&mut self) {
-                drop(self.0.send(std::thread::current().id()));
+                self.0
+                    .send(std::thread::current().id())
+                    .expect("somebody listens");
             }
         }
         let (let_go, was_let_go) = std::sync::mpsc::channel();

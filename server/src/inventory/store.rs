@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 use tokio::sync::watch;
-use xapi::OpaqueRef;
+use xapi::{OpaqueRef, Uuid};
 
 /// Removals that are remembered for clients that fall behind or come back; after more of them they begin anew. A
 /// pool of 10,000 VMs that goes is 63,000 of them at once.
@@ -71,7 +71,8 @@ struct Inner {
     by_revision: BTreeMap<u64, Arc<Object>>,
     /// Ids of the messages about an object.
     messages: FxHashMap<Box<str>, Vec<Arc<str>>>,
-    removals: VecDeque<(u64, Arc<str>)>,
+    /// Revisions and ids, in the least form: there are many.
+    removals: VecDeque<(u64, Uuid)>,
     /// Removals up to this revision are forgotten.
     forgotten: u64,
     /// Removals that are remembered at most.
@@ -101,6 +102,8 @@ impl Store {
         let inner = Inner {
             revision,
             remembered,
+            // In one piece that never grows; what of it is not needed takes no memory.
+            removals: VecDeque::with_capacity(remembered),
             ..Inner::default()
         };
         Self {
@@ -196,9 +199,9 @@ impl Store {
             .range(first..)
             .take_while(|(removed, _)| *removed <= reached);
         let gone = gone
-            .map(|(_, id)| id)
+            .map(|(_, id)| id.to_string())
             .filter(|id| inner.get(id).is_none())
-            .cloned()
+            .map(Arc::from)
             .collect();
         Delta {
             revision: reached,
@@ -238,7 +241,6 @@ impl Store {
         for id in ids {
             inner.remove(source, &id, None);
         }
-        inner.forget_old_removals();
         let after = inner.revision;
         drop(inner);
         if after != before {
@@ -262,7 +264,6 @@ impl Store {
         for (reference, converted) in update.put {
             inner.put(source, pool, reference, converted);
         }
-        inner.forget_old_removals();
         let after = inner.revision;
         drop(inner);
         if after != before {
@@ -390,15 +391,17 @@ impl Inner {
                     about: heir.about.clone(),
                 }));
             }
-            None => self.removals.push_back((self.revision, id.clone())),
+            None => self.remember(id),
         }
     }
 
-    fn forget_old_removals(&mut self) {
-        while self.removals.len() > self.remembered {
-            if let Some((revision, _)) = self.removals.pop_front() {
-                self.forgotten = revision;
-            }
+    fn remember(&mut self, removed: &str) {
+        if self.removals.len() >= self.remembered {
+            let oldest = self.removals.pop_front();
+            self.forgotten = oldest.map_or(self.revision, |(revision, _)| revision);
+        }
+        if self.remembered > 0 {
+            self.removals.push_back((self.revision, Uuid::parse(removed)));
         }
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -30,6 +30,8 @@ const CHUNK: usize = 256 << 10;
 const LIGHT_CHUNK: usize = 48 << 10;
 /// Chunks that are kept for clients that keep pace.
 const KEPT: usize = 24;
+/// When nothing changes, they are kept no longer than this.
+const SHARED: Duration = Duration::from_secs(1);
 /// What loopback or a good network takes; only used to space out bursts.
 const BYTES_PER_SECOND: f64 = 400e6;
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -106,6 +108,11 @@ impl Feed {
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
+                // Who keeps pace has been told.
+                () = tokio::time::sleep(SHARED), if !self.kept().is_empty() => {
+                    *self.kept() = VecDeque::new();
+                    continue;
+                }
                 woken = changed.changed() => if woken.is_err() { return },
                 // A link's row changed: the same revision is told again, views look at the links.
                 woken = links.changed() => if woken.is_err() { return },
@@ -126,10 +133,14 @@ impl Feed {
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, VecDeque<(Key, Arc<Chunk>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The chunk after `from`, on the way to `upto`.
     pub fn chunk(&self, audience: Audience, from: u64, upto: u64) -> Arc<Chunk> {
         let key = (audience, from, upto);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         if let Some((_, chunk)) = kept.iter().find(|(known, _)| *known == key) {
             return chunk.clone();
         }

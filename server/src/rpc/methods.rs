@@ -7,7 +7,7 @@ mod group;
 pub mod missing;
 mod server;
 mod session;
-mod system;
+pub mod system;
 mod tag;
 mod task;
 mod token;

@@ -24,8 +24,6 @@ struct Course(Mutex<Vec<State>>);
 
 struct State {
     visible: Ids,
-    /// The change that leads here is asked for.
-    begins: Instant,
     /// The change that leads away from here was answered.
     ends: Option<Instant>,
 }
@@ -38,7 +36,6 @@ impl Course {
     fn begin(&self, visible: HashSet<String>) {
         self.states().push(State {
             visible: Arc::new(visible),
-            begins: Instant::now(),
             ends: None,
         });
     }

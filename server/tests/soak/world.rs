@@ -59,7 +59,11 @@ pub struct World {
 pub struct Resources {
     tasks: u64,
     sockets: usize,
-    pub memory: u64,
+    /// Bytes that the program holds.
+    pub used: u64,
+    /// With what its allocator keeps, and its text; for people.
+    #[allow(dead_code, reason = "it is shown")]
+    resident: u64,
 }
 
 impl World {
@@ -527,7 +531,8 @@ impl World {
         let resources = Resources {
             tasks: status["tasks"].as_u64().expect("a number"),
             sockets,
-            memory: status["residentMemory"].as_u64().expect("a number"),
+            used: status["usedMemory"].as_u64().expect("a number"),
+            resident: status["residentMemory"].as_u64().expect("a number"),
         };
         say(&format!("{resources:?}"));
         resources

@@ -14,14 +14,19 @@ pub struct Status {
     pub store: String,
     pub tasks: usize,
     pub uptime: u64,
+    pub used_memory: Option<u64>,
     pub version: String,
 }
 
 #[component]
 pub fn OverviewPage(status: Status) -> impl IntoView {
-    let memory = status
-        .resident_memory
-        .map_or_else(|| "not known on this system".to_owned(), format::bytes);
+    let memory = match (status.resident_memory, status.used_memory) {
+        (Some(resident), Some(used)) => {
+            format!("{}, {} in use", format::bytes(resident), format::bytes(used))
+        }
+        (Some(resident), None) => format::bytes(resident),
+        (None, _) => "not known on this system".to_owned(),
+    };
     let fact = |name: &'static str, value: String| {
         view! {
             <div class="fact">
@@ -56,7 +61,7 @@ pub fn OverviewPage(status: Status) -> impl IntoView {
                 <h2>"This server"</h2>
                 <dl class="facts">
                     {fact("Version", status.version)} {fact("Runs for", format::span(status.uptime as f64))}
-                    {fact("Memory in use", memory)} {fact("Tasks in the program", format::count(status.tasks))}
+                    {fact("Memory", memory)} {fact("Tasks in the program", format::count(status.tasks))}
                 </dl>
             </section>
             <section class="card">
