@@ -6,7 +6,7 @@ use super::{
     one_time::{OneTime, Owner},
     peer::Peer,
 };
-use crate::{access::Right, app::App, inventory::Object};
+use crate::{access::Right, app::App, auth::SignedIn, inventory::Object};
 use axum::{
     Extension,
     body::{Body, Bytes},
@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -70,7 +71,7 @@ impl Content {
                 let lines = objects
                     .into_iter()
                     .flat_map(|object| [object.json.clone(), Bytes::from_static(b"\n")]);
-                return (Some(length), as_long_as(app, owner, lines));
+                return (Some(length), as_long_as(app, owner, stream::iter(lines.map(Ok))));
             }
             Self::Read(read) => {
                 let (sender, mut pieces) = mpsc::channel(AHEAD);
@@ -81,30 +82,67 @@ impl Content {
                         drop(reading.await);
                     }
                 });
-                let stream = futures_util::stream::poll_fn(move |context| pieces.poll_recv(context));
-                return (None, Body::from_stream(stream));
+                let pieces = stream::poll_fn(move |context| pieces.poll_recv(context));
+                return (None, as_long_as(app, owner, pieces));
             }
         };
         let length = whole.len();
         let pieces = (0..length)
             .step_by(PIECE)
-            .map(move |start| whole.slice(start..length.min(start + PIECE)));
-        (Some(length), as_long_as(app, owner, pieces))
+            .map(move |start| Ok(whole.slice(start..length.min(start + PIECE))));
+        (Some(length), as_long_as(app, owner, stream::iter(pieces)))
     }
 }
 
-/// Sends these pieces as long as whoever asked for them is somebody.
-fn as_long_as(app: &Arc<App>, owner: &Owner, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
-    let (app, signed_in) = (app.clone(), owner.signed_in());
-    let pieces = pieces.map(move |piece| {
-        let still = signed_in
+/// Sends these pieces as long as whoever asked for them may have them.
+fn as_long_as(
+    app: &Arc<App>,
+    owner: &Owner,
+    pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+) -> Body {
+    let sending = Sending {
+        app: app.clone(),
+        signed_in: owner.signed_in(),
+        sent: 0,
+    };
+    let pieces = (Box::pin(pieces), sending);
+    Body::from_stream(stream::unfold(pieces, async |(mut pieces, mut sending)| {
+        let piece = match pieces.next().await? {
+            Ok(piece) => sending.may_have(piece).await,
+            Err(error) => Err(error),
+        };
+        Some((piece, (pieces, sending)))
+    }))
+}
+
+struct Sending {
+    app: Arc<App>,
+    signed_in: Option<SignedIn>,
+    /// Bytes since the store was asked.
+    sent: usize,
+}
+
+impl Sending {
+    async fn may_have(&mut self, piece: Bytes) -> std::io::Result<Bytes> {
+        let accounts = &self.app.accounts;
+        let known = self
+            .signed_in
             .as_ref()
-            .is_some_and(|signed_in| app.accounts.knows(signed_in));
-        still
+            .filter(|signed_in| accounts.knows(signed_in));
+        self.sent += piece.len();
+        let opens = match known {
+            None => false,
+            Some(signed_in) if self.sent >= PIECE => {
+                self.sent = 0;
+                // Without the store nobody can tell: what is known decides.
+                accounts.still_opens(signed_in).await.unwrap_or(true)
+            }
+            Some(_) => true,
+        };
+        opens
             .then_some(piece)
             .ok_or_else(|| std::io::Error::other("whoever asked for it may have it no more"))
-    });
-    Body::from_stream(futures_util::stream::iter(pieces))
+    }
 }
 
 /// What waits to be fetched.

@@ -4,7 +4,10 @@
 //! that it follows. When they say nothing, the other hosts of the pool are asked, all at once, as they were known
 //! when the pool was heard last. Who lets us wait is not waited for before the next ones are asked.
 
-use super::{LinkError, Shared, fingerprint::FIRST_USE};
+use super::{
+    LinkError, Shared,
+    fingerprint::{self, FIRST_USE},
+};
 use crate::persist::records::ServerRecord;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::Value;
@@ -390,12 +393,7 @@ impl Search<'_> {
             return vec![registered.trust.clone()];
         }
         let pinned = (url == registered.url).then(|| registered.trust.clone());
-        let known = self
-            .members
-            .iter()
-            .find(|(address, _)| Endpoint::on_host(&registered.url, address).as_deref() == Some(url));
-        let known = known.filter(|(_, fingerprint)| !fingerprint.is_empty());
-        let told = known.map(|(_, fingerprint)| Trust::Pinned(fingerprint.clone()));
+        let told = fingerprint::of_member(self.members, &registered.url, url).map(Trust::Pinned);
         let told = told.filter(|told| Some(told) != pinned.as_ref());
         pinned.into_iter().chain(told).collect()
     }

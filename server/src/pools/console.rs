@@ -1,6 +1,6 @@
 //! The screen of a VM, as the host serves it on which the VM runs.
 
-use super::{Pools, call::Pool};
+use super::{Pools, call::Pool, fingerprint};
 use crate::inventory;
 use std::collections::BTreeMap;
 use xapi::{
@@ -88,11 +88,8 @@ fn on_host(
     let url = Endpoint::on_host(&master.url, address)
         .ok_or_else(|| unusable(format!("{address} is no address")))?;
     let trust = match &master.trust {
-        Trust::Pinned(_) if url != master.url => members
-            .iter()
-            .find(|(member, _)| Endpoint::on_host(&master.url, member).as_ref() == Some(&url))
-            .filter(|(_, fingerprint)| !fingerprint.is_empty())
-            .map(|(_, fingerprint)| Trust::Pinned(fingerprint.clone()))
+        Trust::Pinned(_) if url != master.url => fingerprint::of_member(members, &master.url, &url)
+            .map(Trust::Pinned)
             .ok_or_else(|| unusable(format!("the certificate of {url} is not known")))?,
         trust => trust.clone(),
     };

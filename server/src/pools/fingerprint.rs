@@ -1,6 +1,8 @@
-//! Fingerprints of certificates, as people type them.
+//! Fingerprints of certificates, as people type them and as pools tell them.
 
 use super::RegistryError;
+use std::collections::BTreeMap;
+use xapi::Endpoint;
 
 /// Stands for the certificate that will be met first.
 pub(super) const FIRST_USE: &str = "first-use";
@@ -22,6 +24,13 @@ pub(super) fn normal_fingerprint(text: &str) -> Result<Option<String>, RegistryE
         .map(|pair| pair.iter().collect::<String>().to_uppercase())
         .collect();
     Ok(Some(pairs.join(":")))
+}
+
+/// The one that a pool told of its host behind `url`; `members` are addresses with fingerprints, reached as `other` is.
+pub(super) fn of_member(members: &BTreeMap<String, String>, other: &str, url: &str) -> Option<String> {
+    let is_meant = |address: &str| Endpoint::on_host(other, address).as_deref() == Some(url);
+    let (_, fingerprint) = members.iter().find(|(address, _)| is_meant(address))?;
+    Some(fingerprint.clone()).filter(|fingerprint| !fingerprint.is_empty())
 }
 
 #[cfg(test)]

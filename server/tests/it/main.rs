@@ -12,6 +12,7 @@ mod filters;
 mod inventory;
 mod kill;
 mod limits;
+mod memory;
 mod people;
 mod program;
 mod protocol;

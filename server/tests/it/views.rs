@@ -272,6 +272,51 @@ async fn an_object_is_shown_with_what_belongs_to_it() {
 }
 
 #[tokio::test]
+async fn many_large_views_take_turns_and_each_is_told_everything() {
+    let (server, pool, mut admin) = stage().await;
+    let objects = admin.all_objects().await;
+    let vifs = |id: &str| objects[id]["VIFs"].as_array().map_or(0, Vec::len);
+    let networks = objects.iter().filter(|(_, object)| object["type"] == "network");
+    let network = networks
+        .map(|(id, _)| id)
+        .max_by_key(|id| vifs(id))
+        .expect("a network");
+    assert!(vifs(network) > 50, "a large page");
+    let mut client = server.admin().await;
+    let mut untold = BTreeSet::new();
+    for _ in 0..16 {
+        let view = json!({ "view": { "scope": "object", "id": network } });
+        untold.insert(
+            subscribe(&mut client, view).await["view"]
+                .as_u64()
+                .expect("a number"),
+        );
+    }
+    let all = untold.clone();
+    while !untold.is_empty() {
+        let update = client.view().await;
+        assert!(update["full"].as_array().expect("objects").len() > vifs(network));
+        assert!(
+            untold.remove(&update["view"].as_u64().expect("a number")),
+            "{update}"
+        );
+    }
+    pool.write(|db| {
+        let networks = db.refs("network");
+        let same = |found: &&xapi_sim::Ref| db.text("network", found, "uuid") == *network;
+        let found = networks.iter().find(same).expect("there").clone();
+        db.set("network", &found, "name_description", "looked at");
+    });
+    untold = all;
+    while !untold.is_empty() {
+        let update = client.view().await;
+        untold.remove(&update["view"].as_u64().expect("a number"));
+    }
+    server.stop().await;
+    pool.stop().await;
+}
+
+#[tokio::test]
 async fn views_have_bounds_and_their_params_are_checked() {
     let server = TestServer::start().await;
     let mut client = server.admin().await;
