@@ -245,13 +245,17 @@ impl Client {
         method: &str,
         params: &[Value],
         limit: Duration,
+        begun: &AtomicBool,
     ) -> Result<(R, Answer), CallError> {
         let session = self.session.load_full().ok_or(CallError::NoSession)?;
         let send = async |session: &str| {
             let params = with_session(session, params);
-            tokio::time::timeout(STREAM_LIMIT, self.exchange_streamed(method, &params, limit))
-                .await
-                .unwrap_or(Err(CallError::Timeout(STREAM_LIMIT)))
+            tokio::time::timeout(
+                STREAM_LIMIT,
+                self.exchange_streamed(method, &params, limit, begun),
+            )
+            .await
+            .unwrap_or(Err(CallError::Timeout(STREAM_LIMIT)))
         };
         match send(&session).await {
             Err(error) if error.is_fault("SESSION_INVALID") => {
@@ -327,8 +331,10 @@ impl Client {
         method: &str,
         params: &[Value],
         limit: Duration,
+        begun: &AtomicBool,
     ) -> Result<(R, Answer), CallError> {
         let mut response = self.post(Protocol::JsonRpc, method, params, limit).await?;
+        begun.store(true, Ordering::Relaxed);
         let status = response.status();
         if !status.is_success() || !declares_json(&response) {
             let reason = format!("HTTP status {} and no JSON", status.as_u16());

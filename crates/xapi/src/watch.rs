@@ -23,7 +23,10 @@ pub use messages::gone as gone_messages;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -44,9 +47,8 @@ const MOST_LATE: Duration = Duration::from_secs(5);
 /// answers; one that is frozen never does. Who was too impatient waits twice as long the next time.
 const PATIENCE: Duration = Duration::from_secs(15);
 const MOST_PATIENCE: Duration = Duration::from_secs(240);
-/// A listing that takes longer is made again beside itself: its answer may be lost. With a pool that is listed for the
-/// first time, and with one that was listed before in no time.
-const LOST: Duration = Duration::from_secs(8);
+/// A listing that takes longer than three times the usual is made again beside itself: its answer may be lost. Not sooner,
+/// and not later.
 const SOONEST_LOST: Duration = Duration::from_secs(4);
 const LATEST_LOST: Duration = Duration::from_secs(120);
 /// After a doubt has led to a listing, the next one may not for so long; twice as long each time that it was in vain.
@@ -92,6 +94,8 @@ pub struct Watch {
     patience: Duration,
     /// What a listing of this pool takes when nothing is in its way.
     usual: Option<Duration>,
+    /// The last listing was not waited for to its end.
+    too_impatient: bool,
     /// How late polls without news are answered: far or busy hosts are not suspected all the time.
     lateness: Duration,
     /// When a doubt led to a listing, and how long nothing is doubted after it: one row that XAPI itself is wrong about
@@ -112,6 +116,7 @@ impl Watch {
             listed: false,
             patience: PATIENCE,
             usual: None,
+            too_impatient: false,
             lateness: Duration::ZERO,
             looked_again: None,
             look_again_after: LOOK_AGAIN,
@@ -126,6 +131,7 @@ impl Watch {
             quiet,
             patience,
             usual,
+            too_impatient,
             lateness,
             looked_again,
             look_again_after,
@@ -135,6 +141,7 @@ impl Watch {
             quiet,
             patience,
             usual,
+            too_impatient,
             lateness,
             looked_again,
             look_again_after,
@@ -159,8 +166,13 @@ impl Watch {
         let classes: Vec<&str> = Class::ALL.iter().map(|class| class.name()).collect();
         let params = [json!(classes), json!(token), json!(wait.as_secs_f64())];
         let asked = Instant::now();
+        let mut took = None;
         let answer = if full {
-            self.listing(client, &params, limit).await
+            let listed = self.listing(client, &params, limit).await;
+            listed.map(|(listed, time)| {
+                took = Some(time);
+                listed
+            })
         } else {
             let late = self.late();
             match insistent(client, &params, wait + late, limit).await {
@@ -186,6 +198,7 @@ impl Watch {
             }
             Err(error @ CallError::Timeout(_)) if full => {
                 self.patience = (self.patience * 2).min(MOST_PATIENCE);
+                self.too_impatient = true;
                 return Err(error);
             }
             other => other?,
@@ -205,8 +218,10 @@ impl Watch {
         if full {
             self.messages.listed();
             // As patient as it takes, with room; what once took long need not take long for ever.
-            self.patience = (waited * 3).clamp(PATIENCE, MOST_PATIENCE);
-            self.usual = Some(self.usual.map_or(waited, |usual| waited.min(usual * 2)));
+            let took = took.unwrap_or(waited);
+            self.patience = (took * 3).clamp(PATIENCE, MOST_PATIENCE);
+            self.usual = Some(self.usual.map_or(took, |usual| took.min(usual * 2)));
+            self.too_impatient = false;
         }
         Ok(Batch {
             full,
@@ -215,40 +230,55 @@ impl Watch {
         })
     }
 
-    /// Everything there is. While it lets itself be waited for too long, it is made again beside itself.
+    /// Everything there is, and how long that took. While nothing of it arrives for too long, it is made again beside
+    /// itself: what the pool usually needs says how often. Where that is not known, or was not enough, once: a host that has
+    /// much to do has more to do by that.
     async fn listing(
         &self,
         client: &Arc<Client>,
         params: &[Value],
         limit: Duration,
-    ) -> Result<(Vec<Event>, Tail), CallError> {
-        let mut lost = match self.usual {
-            None => LOST,
-            Some(usual) => (usual * 3).clamp(SOONEST_LOST, LATEST_LOST),
+    ) -> Result<(Listed, Duration), CallError> {
+        let (mut lost, once) = match self.usual {
+            Some(usual) if !self.too_impatient => ((usual * 3).clamp(SOONEST_LOST, LATEST_LOST), false),
+            _ => (limit / 2, true),
         };
-        let first = listing(client, params, limit);
+        let begun = AtomicBool::new(false);
+        let first = listing(client, params, limit, &begun);
         tokio::pin!(first);
         if let Ok(listed) = tokio::time::timeout(lost, &mut first).await {
             return listed;
         }
         loop {
+            if begun.load(Ordering::Relaxed) {
+                return first.await;
+            }
             tracing::debug!(host = %client.endpoint().url, "a listing is late: it is made again");
-            // Not as often each time: it is work for the host.
             lost = lost * 3 / 2;
-            let again = async {
-                let begun = Instant::now();
-                let listed = listing(client, params, lost).await;
-                // What is refused at once is not asked for at once again.
-                if listed.is_err() {
-                    tokio::time::sleep(lost.saturating_sub(begun.elapsed())).await;
+            let (arrives, mut refused) = (AtomicBool::new(false), false);
+            let again = listing(client, params, limit, &arrives);
+            let pause = tokio::time::sleep(lost);
+            tokio::pin!(again, pause);
+            loop {
+                tokio::select! {
+                    listed = &mut first => {
+                        let is_late = matches!(listed, Err(CallError::Timeout(_)));
+                        if is_late && !refused && arrives.load(Ordering::Relaxed) {
+                            return again.await;
+                        }
+                        return listed;
+                    }
+                    listed = &mut again, if !refused => match listed {
+                        Ok(listed) => return Ok(listed),
+                        Err(_) => refused = true,
+                    },
+                    () = &mut pause, if !once => {
+                        if refused || !arrives.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        pause.as_mut().reset(tokio::time::Instant::now() + lost);
+                    }
                 }
-                listed
-            };
-            tokio::select! {
-                listed = &mut first => return listed,
-                listed = again => if listed.is_ok() {
-                    return listed;
-                },
             }
         }
     }
@@ -363,19 +393,24 @@ impl Batch {
     }
 }
 
-/// It is read while it arrives where the host speaks JSON.
+type Listed = (Vec<Event>, Tail);
+
+/// It is read while it arrives where the host speaks JSON; `begun` tells when it does.
 async fn listing(
     client: &Arc<Client>,
     params: &[Value],
     limit: Duration,
-) -> Result<(Vec<Event>, Tail), CallError> {
-    if !client.speaks_json() {
-        return events(client, params, limit).await;
-    }
-    let (reader, answer) = client
-        .call_streamed::<EventReader>("event.from", params, limit)
-        .await?;
-    Ok((reader.events, Tail::read(&answer)?))
+    begun: &AtomicBool,
+) -> Result<(Listed, Duration), CallError> {
+    let asked = Instant::now();
+    let listed = if client.speaks_json() {
+        let answer = client.call_streamed::<EventReader>("event.from", params, limit, begun);
+        let (reader, answer) = answer.await?;
+        (reader.events, Tail::read(&answer)?)
+    } else {
+        events(client, params, limit).await?
+    };
+    Ok((listed, asked.elapsed()))
 }
 
 /// A poll. When it is late, the same is asked beside it, without waiting for news: a connection need not know that it
@@ -385,7 +420,7 @@ async fn insistent(
     params: &[Value; 3],
     mut patience: Duration,
     limit: Duration,
-) -> Result<(Vec<Event>, Tail), CallError> {
+) -> Result<Listed, CallError> {
     let polling = events(client, params, limit);
     tokio::pin!(polling);
     let at_once = [params[0].clone(), params[1].clone(), json!(0.0)];
@@ -407,11 +442,7 @@ async fn insistent(
     }
 }
 
-async fn events(
-    client: &Arc<Client>,
-    params: &[Value],
-    limit: Duration,
-) -> Result<(Vec<Event>, Tail), CallError> {
+async fn events(client: &Arc<Client>, params: &[Value], limit: Duration) -> Result<Listed, CallError> {
     let answer = client.call_unqueued("event.from", params, limit).await?;
     let large = answer.len() > LARGE;
     let read = move || EventReader::of_result(answer.json());

@@ -293,7 +293,7 @@ async fn asked(client: &Arc<Client>, method: &str, params: &[Value]) -> Result<A
         };
         tokio::select! {
             answer = &mut first => return answer,
-            answer = again => if answer.is_ok() {
+            answer = again => if matches!(answer, Ok(_) | Err(CallError::Fault(_))) {
                 return answer;
             },
         }

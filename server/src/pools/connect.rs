@@ -25,9 +25,9 @@ const ORIGINATOR: &str = "xen-orchestra";
 const HEDGE: Duration = Duration::from_secs(2);
 /// Hosts that named one that lets us wait are asked again after so long.
 const AGAIN: Duration = Duration::from_secs(3);
-/// A login without an answer is made again beside the first: the answer may be lost, and the connection not know it. So is
-/// one that is made again.
-const LOST: Duration = Duration::from_secs(3);
+/// A login without an answer is made again beside the first so often in the time that it is waited for: the answer may be lost,
+/// and the connection not know it.
+const OFTEN: u32 = 4;
 /// A host that says that it leads the pool, and that no other host names, is believed after so much more silence.
 const CLAIM: Duration = Duration::from_millis(1_500);
 /// For the question which pool it is.
@@ -94,17 +94,21 @@ pub(super) async fn connect(
         stage.retain(|url| expected.silent.is_none_or(|silent| *url != silent.url));
     }
     let mut stages = stages.into_iter().filter(|stage: &Vec<String>| !stage.is_empty());
-    let ask = |url: String| -> BoxFuture<(String, LoggedIn)> {
+    let ask = |url: String, first: bool| -> BoxFuture<(String, bool, LoggedIn)> {
         let search = &search;
         Box::pin(async move {
             let result = search.log_in(&url).await;
-            (url, result)
+            (url, first, result)
         })
     };
-    let mut running: FuturesUnordered<BoxFuture<(String, LoggedIn)>> = FuturesUnordered::new();
+    let mut running: FuturesUnordered<BoxFuture<(String, bool, LoggedIn)>> = FuturesUnordered::new();
+    // Of those that are asked for the first time. When they have all answered, or not, the others are not waited for:
+    // beside a silent master, they always are.
+    let mut first_asked = 0;
     if let Some(silent) = expected.silent {
         search.asked().insert(silent.url.clone(), None);
         running.push(Box::pin(std::future::pending()));
+        first_asked += 1;
     }
     // Who says that it leads in place of the silent one, until it is believed.
     let mut claimant: Option<(Unwanted, Found)> = None;
@@ -116,7 +120,9 @@ pub(super) async fn connect(
     let mut more = true;
     loop {
         tokio::select! {
-            Some((url, result)) = running.next(), if !running.is_empty() => match result {
+            Some((url, first, result)) = running.next(), if first_asked > 0 => {
+              first_asked -= usize::from(first);
+              match result {
                 Ok((client, found)) if let Some(silent) = expected.silent => {
                     // The same host under another address is as silent as it was, whatever it says to this.
                     let other = found.master.is_some() && found.master != silent.host;
@@ -142,10 +148,14 @@ pub(super) async fn connect(
                     failed.insert(url, error);
                 }
                 Err(Failed::AskedAlready) => supporters.push(url),
+              }
             },
             () = &mut hedge, if more => {
                 match stages.next() {
-                    Some(urls) => running.extend(urls.into_iter().map(ask)),
+                    Some(urls) => {
+                        first_asked += urls.len();
+                        running.extend(urls.into_iter().map(|url| ask(url, true)));
+                    }
                     None => more = false,
                 }
                 hedge.as_mut().reset(Instant::now() + HEDGE);
@@ -153,14 +163,14 @@ pub(super) async fn connect(
             }
             // Somebody lets us wait: by now, those who named it may know of another master; and what kept one from
             // answering, the restart of its toolstack above all, may be over.
-            () = &mut again, if !running.is_empty() => {
+            () = &mut again, if first_asked > 0 => {
                 let mut urls = std::mem::take(&mut supporters);
                 let passing = failed.extract_if(.., |_, error| !is_definite(error));
                 urls.extend(passing.map(|(url, _)| url));
                 search.asked().retain(|_, outcome| outcome.is_none());
                 for url in urls {
                     search.forget(&url);
-                    running.push(ask(url));
+                    running.push(ask(url, false));
                 }
                 again.as_mut().reset(Instant::now() + AGAIN);
                 continue;
@@ -178,7 +188,7 @@ pub(super) async fn connect(
         if let Some((client, found)) = claimant.take_if(|claimant| elected(claimant)) {
             return Ok((client.take(), found));
         }
-        if running.is_empty() && more {
+        if first_asked == 0 && more {
             hedge.as_mut().reset(Instant::now());
         }
     }
@@ -283,7 +293,10 @@ impl Search<'_> {
                 }
             }
             let error = match self.ask(&url).await {
-                Ok(client) => return Ok(client),
+                Ok(client) => {
+                    self.named().remove(&url);
+                    return Ok(client);
+                }
                 Err(error) => error,
             };
             self.asked().insert(url.clone(), Some(error.clone()));
@@ -310,10 +323,9 @@ impl Search<'_> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It may be asked again.
+    /// It may be asked again; what it said holds until then.
     fn forget(&self, url: &str) {
         self.asked().remove(url);
-        self.named().remove(url);
     }
 
     /// Whether the other hosts say that this one leads; `None` when they say nothing.
@@ -327,10 +339,13 @@ impl Search<'_> {
     async fn ask(&self, url: &str) -> Result<(Unwanted, Found), LinkError> {
         let first = self.ask_once(url);
         tokio::pin!(first);
+        // Each of them is a session, once the host goes on; where logins were too slow before, it may be that it does them
+        // one after the other.
+        let lost = self.patience / if self.patience > ASKING { 2 } else { OFTEN };
         loop {
             let again = async {
-                tokio::time::sleep(LOST).await;
-                tokio::time::timeout(LOST, self.ask_once(url)).await
+                tokio::time::sleep(lost).await;
+                tokio::time::timeout(lost, self.ask_once(url)).await
             };
             tokio::select! {
                 // A refusal within that time is one.

@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 pub const MAX_MESSAGE_BEFORE_SIGN_IN: usize = 64 << 10;
 /// A client that takes nothing for so long is given up.
 pub const STALLED: Duration = Duration::from_secs(60);
+/// News that are under way when the server stops are taken within that time, or not.
+const TAKEN: Duration = Duration::from_secs(2);
 /// Pieces in which large frames are written, each with a time limit.
 const PIECE: usize = 1 << 20;
 /// `all` notifications begin at the latest so long after sign-in.
@@ -293,7 +295,7 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
     };
     let watches_views = !connection.views().is_empty();
     for frame in &frames {
-        write(app, connection, wire, frame)
+        tell(app, connection, wire, frame)
             .await
             .map_err(|_| End::Closed)?;
     }
@@ -308,7 +310,7 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
             return Err(End::Because(Reason::GoingAway, "too far behind: connect again"));
         }
         for frame in &chunk.frames {
-            write(app, connection, wire, frame)
+            tell(app, connection, wire, frame)
                 .await
                 .map_err(|_| End::Closed)?;
         }
@@ -316,6 +318,25 @@ async fn feed<W: Wire>(app: &App, connection: &Connection, wire: &mut W, upto: u
         more |= chunk.more;
     }
     Ok(more)
+}
+
+/// Writes news. Who does not take them does not hold up the stop of the server.
+async fn tell<W: Wire>(
+    app: &App,
+    connection: &Connection,
+    wire: &mut W,
+    frame: &Frame,
+) -> std::io::Result<()> {
+    let stopping = app.cancelled();
+    let stopped = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(TAKEN).await;
+    };
+    tokio::select! {
+        biased;
+        written = write(app, connection, wire, frame) => written,
+        () = stopped => Err(stalled()),
+    }
 }
 
 async fn write_answer<W: Wire>(

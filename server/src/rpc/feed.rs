@@ -30,7 +30,7 @@ const CHUNK: usize = 256 << 10;
 const LIGHT_CHUNK: usize = 48 << 10;
 /// Chunks that are kept for clients that keep pace.
 const KEPT: usize = 24;
-/// When nothing changes, they are kept no longer than this.
+/// When nothing changes for so long, they are not needed any more.
 const SHARED: Duration = Duration::from_secs(1);
 /// What loopback or a good network takes; only used to space out bursts.
 const BYTES_PER_SECOND: f64 = 400e6;
@@ -105,15 +105,24 @@ impl Feed {
         let mut changed = self.inventory.subscribe();
         let mut links = self.pools.subscribe();
         let (mut round, mut sent_before) = (Instant::now(), 0);
+        let mut idle = tokio::time::interval(SHARED);
+        let mut changed_at = Instant::now();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 // Who keeps pace has been told.
-                () = tokio::time::sleep(SHARED), if !self.kept().is_empty() => {
-                    *self.kept() = VecDeque::new();
+                _ = idle.tick() => {
+                    if changed_at.elapsed() >= SHARED {
+                        self.kept().clear();
+                    }
                     continue;
                 }
-                woken = changed.changed() => if woken.is_err() { return },
+                woken = changed.changed() => {
+                    if woken.is_err() {
+                        return;
+                    }
+                    changed_at = Instant::now();
+                }
                 // A link's row changed: the same revision is told again, views look at the links.
                 woken = links.changed() => if woken.is_err() { return },
             }

@@ -26,7 +26,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_of_faults() {
-    // The server's clock is as fast as the world's: 5 s, 6 s and 300 s.
+    // The server's clock is as fast as the world's: 5 s, 6 s and 300 s. How long it waits for answers is not scaled: that
+    // follows from how fast hosts and networks are, and those are the machine's. The soak has those times as they are.
     let pace = [
         "--pool-poll",
         "0.021",

@@ -332,3 +332,21 @@ async fn a_master_that_refused_for_a_moment_is_asked_again_while_the_others_say_
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn a_pool_of_which_no_host_says_anything_is_given_up_for_the_moment() {
+    let pool = three_hosts(82).await;
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    let id = follow(&mut client, &pool).await;
+    led_by(&mut client, &pool, &id, 0).await;
+    client.ok("server.disable", json!({ "id": id })).await;
+    pool.trouble("black-hole", "on").await.expect("a fault");
+    // Each host is given up at another moment; it is asked again at the next attempt, not without end in this one.
+    let (_, message, _) = client.fails("server.enable", json!({ "id": id })).await;
+    assert!(message.contains("no answer"), "{message}");
+    pool.trouble("black-hole", "off").await.expect("an end");
+    led_by(&mut client, &pool, &id, 0).await;
+    server.stop().await;
+    pool.stop().await;
+}

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpSocket, TcpStream},
 };
+use xapi_sim::PoolConfig;
 
 const ELSEWHERE: (&str, &str) = ("x-forwarded-for", "203.0.113.7");
 
@@ -417,4 +418,37 @@ async fn a_download_ends_with_the_token_that_opened_its_session() {
     drop(stream.read_to_end(&mut answer).await);
     assert!(answer.len() < whole, "{} of {whole} bytes", answer.len());
     server.stop().await;
+}
+
+#[tokio::test]
+async fn who_takes_no_news_does_not_hold_up_the_stop() {
+    let server = TestServer::start_with(Limits {
+        // Longer than this test waits for anything.
+        stopping: Duration::from_secs(3_600),
+        ..Limits::default()
+    })
+    .await;
+    let pool = pool_with(PoolConfig {
+        vms: 300,
+        ..PoolConfig::default()
+    })
+    .await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4 << 10).expect("a small buffer");
+    let mut lines = BufReader::new(socket.connect(server.lines).await.expect("a connection"));
+    for (method, params) in [
+        ("session.signIn", json!({ "email": EMAIL, "password": PASSWORD })),
+        ("session.getUser", json!({})),
+    ] {
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let line = format!("{request}\n");
+        lines.write_all(line.as_bytes()).await.expect("taken");
+        lines.read_line(&mut String::new()).await.expect("an answer");
+    }
+    let mut admin = server.admin().await;
+    admin.add_pool(&pool).await;
+    // All of it is on its way to a client that reads no more.
+    let stopped = tokio::time::timeout(DEADLINE, server.stop()).await;
+    stopped.expect("it stops");
+    pool.stop().await;
 }

@@ -53,6 +53,26 @@ async fn what_only_reads_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_what_is_asked_again_is_an_answer() {
+    let scene = scene().await;
+    let pool = scene.server.app.pools.pool_of_server(&scene.link);
+    let pool = pool.expect("connected");
+    scene
+        .pool
+        .trouble("black-hole", "swallow")
+        .await
+        .expect("a fault");
+    let nobody = [json!("OpaqueRef:00000000-0000-0000-0000-000000000001")];
+    let asking = tokio::spawn(async move { pool.call("VM.get_record", &nobody).await });
+    let asked = || scene.pool.stats().calls_of("VM.get_record");
+    eventually("it is asked", async || (asked() > 0).then_some(())).await;
+    scene.pool.trouble("black-hole", "off").await.expect("an end");
+    let answer = tokio::time::timeout(DEADLINE, asking).await;
+    let error = answer.expect("in time").expect("it ran").expect_err("refused");
+    assert!(error.is_fault("HANDLE_INVALID"), "{error}");
+}
+
+#[tokio::test]
 async fn what_changes_something_is_not_asked_again() {
     let mut scene = scene().await;
     let (vm, id) = guest(&scene.pool, "Running");
