@@ -121,35 +121,35 @@ pub(super) async fn connect(
     loop {
         tokio::select! {
             Some((url, first, result)) = running.next(), if first_asked > 0 => {
-              first_asked -= usize::from(first);
-              match result {
-                Ok((client, found)) if let Some(silent) = expected.silent => {
-                    // The same host under another address is as silent as it was, whatever it says to this.
-                    let other = found.master.is_some() && found.master != silent.host;
-                    if other && found.pool == pool_id {
-                        claimed.as_mut().reset(Instant::now() + CLAIM);
-                        claimant = Some((client, found));
+                first_asked -= usize::from(first);
+                match result {
+                    Ok((client, found)) if let Some(silent) = expected.silent => {
+                        // The same host under another address is as silent as it was, whatever it says to this.
+                        let other = found.master.is_some() && found.master != silent.host;
+                        if other && found.pool == pool_id {
+                            claimed.as_mut().reset(Instant::now() + CLAIM);
+                            claimant = Some((client, found));
+                        }
                     }
+                    Ok((client, found))
+                        if pool_id.is_none() || found.pool.is_none() || found.pool == pool_id =>
+                    {
+                        return Ok((client.take(), found));
+                    }
+                    Ok((client, found)) => {
+                        tracing::warn!(server = %id, %url, "this host belongs to another pool now");
+                        // The others that come log out.
+                        stranger.get_or_insert((url, client, found));
+                    }
+                    Err(Failed::With(error)) => {
+                        tracing::debug!(server = %id, %url, %error, "no help from this host");
+                        // What the registered host says of ourselves, others need not be asked; those that are may know better.
+                        more &= url != registered || !is_about_us(&error);
+                        failed.insert(url, error);
+                    }
+                    Err(Failed::AskedAlready) => supporters.push(url),
                 }
-                Ok((client, found))
-                    if pool_id.is_none() || found.pool.is_none() || found.pool == pool_id =>
-                {
-                    return Ok((client.take(), found));
-                }
-                Ok((client, found)) => {
-                    tracing::warn!(server = %id, %url, "this host belongs to another pool now");
-                    // The others that come log out.
-                    stranger.get_or_insert((url, client, found));
-                }
-                Err(Failed::With(error)) => {
-                    tracing::debug!(server = %id, %url, %error, "no help from this host");
-                    // What the registered host says of ourselves, others need not be asked; those that are may know better.
-                    more &= url != registered || !is_about_us(&error);
-                    failed.insert(url, error);
-                }
-                Err(Failed::AskedAlready) => supporters.push(url),
-              }
-            },
+            }
             () = &mut hedge, if more => {
                 match stages.next() {
                     Some(urls) => {
