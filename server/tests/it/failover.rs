@@ -350,3 +350,29 @@ async fn a_pool_of_which_no_host_says_anything_is_given_up_for_the_moment() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test]
+async fn a_listing_whose_answer_is_lost_is_made_again_beside_itself() {
+    let pool = pool().await;
+    let server = TestServer::start().await;
+    let mut client = server.admin().await;
+    // What is answered is under way for so long: there is time to lose it.
+    pool.trouble("latency", "1500").await.expect("a fault");
+    let id = client.ok("server.add", registration(&pool)).await;
+    let id = id.as_str().expect("an id").to_owned();
+    let listings = || pool.stats().calls_of("event.from");
+    eventually("it is listed", async || (listings() == 1).then_some(())).await;
+    // What is under way is lost, and nothing else.
+    for argument in ["swallow", "off"] {
+        pool.trouble("black-hole", argument).await.expect("a fault");
+    }
+    client
+        .server_until(&id, "the second listing came", |server| {
+            assert_ne!(server["status"], "disconnected", "{server}");
+            server["status"] == "connected"
+        })
+        .await;
+    assert!(listings() > 1);
+    server.stop().await;
+    pool.stop().await;
+}
