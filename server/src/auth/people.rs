@@ -3,7 +3,7 @@
 //! A group's list of members and its members' lists of groups are two views of one thing: they are written in
 //! one step.
 
-use super::{Accounts, SignInError, password};
+use super::{Accounts, SignInError, password, tokens::id_of};
 use crate::persist::{
     Change, StoreError,
     records::{GroupRecord, TokenRecord, UserRecord},
@@ -55,6 +55,8 @@ pub struct UserChange {
     pub preferences: Map<String, Value>,
     /// Id of a token that a new password does not end: the one of whoever changes it.
     pub keeps: Option<String>,
+    /// The hash that the old password was held against: if that is not the one any more, nothing is changed.
+    pub instead_of: Option<String>,
 }
 
 fn invalid(member: &'static str, reason: impl Into<String>) -> PeopleError {
@@ -166,9 +168,21 @@ impl Accounts {
     }
 
     pub async fn create(&self, email: &str, password: &str, permission: &str) -> Result<String, PeopleError> {
+        self.create_by(None, email, password, permission).await
+    }
+
+    /// `by` is the administrator who does it.
+    pub async fn create_by(
+        &self,
+        by: Option<&str>,
+        email: &str,
+        password: &str,
+        permission: &str,
+    ) -> Result<String, PeopleError> {
         check_permission(permission)?;
         let password_hash = Some(hash(password).await?);
         let _turn = self.writing.lock().await;
+        self.check_administrator(by)?;
         self.check_email(email, None)?;
         if self.people().users.len() >= MOST_USERS {
             return Err(PeopleError::TooMany(MOST_USERS));
@@ -199,6 +213,12 @@ impl Accounts {
         let _turn = self.writing.lock().await;
         self.check_administrator(by)?;
         let mut user = UserRecord::clone(&*self.known_user(id)?);
+        if let Some(old) = &change.instead_of {
+            let renewed = user.renewed_from.is_some() && user.renewed_from == Some(id_of(old));
+            if user.password_hash.as_ref() != Some(old) && !renewed {
+                return Err(SignInError::InvalidCredentials.into());
+            }
+        }
         let identity = change.email.is_some() || change.password.is_some();
         if identity && !user.auth_providers.is_empty() {
             return Err(PeopleError::Forbidden(
@@ -269,18 +289,20 @@ impl Accounts {
                 "the password of a synchronized user is kept elsewhere",
             ));
         }
-        let (_, _, attempt) = self.check_password(&user.email, old, address).await?;
+        let (_, verified, attempt) = self.check_password(&user.email, old, address).await?;
         attempt.succeeded();
         let change = UserChange {
             password: Some(new.to_owned()),
             keeps,
+            // Whoever was quicker, with the same old one, has ended this session.
+            instead_of: verified.password_hash.clone(),
             ..UserChange::default()
         };
         self.change_user(id, change, None).await
     }
 
-    /// Administrators who demote one another at the same time would leave none: whoever waited for a turn must still
-    /// be one. Nobody demotes or removes itself, so one always stays.
+    /// Whoever waited for a turn must still be an administrator: what one had begun does not go on when it is none any more, and
+    /// those who demote one another at the same time would leave none. Nobody demotes or removes itself, so one always stays.
     fn check_administrator(&self, by: Option<&str>) -> Result<(), PeopleError> {
         let is_one = |id: &str| self.user(id).is_some_and(|user| user.permission == "admin");
         if by.is_some_and(|by| !is_one(by)) {
@@ -289,8 +311,9 @@ impl Accounts {
         Ok(())
     }
 
-    pub async fn remove_auth_provider(&self, id: &str, provider: &str) -> Result<(), PeopleError> {
+    pub async fn remove_auth_provider(&self, by: &str, id: &str, provider: &str) -> Result<(), PeopleError> {
         let _turn = self.writing.lock().await;
+        self.check_administrator(Some(by))?;
         let mut user = UserRecord::clone(&*self.known_user(id)?);
         if user.auth_providers.remove(provider).is_none() {
             return Err(PeopleError::NoSuch {
@@ -335,9 +358,10 @@ impl Accounts {
         Ok(())
     }
 
-    pub async fn create_group(&self, name: &str) -> Result<String, PeopleError> {
+    pub async fn create_group(&self, by: &str, name: &str) -> Result<String, PeopleError> {
         check_name("name", name)?;
         let _turn = self.writing.lock().await;
+        self.check_administrator(Some(by))?;
         if self.people().groups.len() >= MOST_GROUPS {
             return Err(PeopleError::TooMany(MOST_GROUPS));
         }
@@ -350,9 +374,10 @@ impl Accounts {
         Ok(id)
     }
 
-    pub async fn rename_group(&self, id: &str, name: &str) -> Result<(), PeopleError> {
+    pub async fn rename_group(&self, by: &str, id: &str, name: &str) -> Result<(), PeopleError> {
         check_name("name", name)?;
         let _turn = self.writing.lock().await;
+        self.check_administrator(Some(by))?;
         let mut group = GroupRecord::clone(&*self.own_group(id)?);
         group.name = name.to_owned();
         self.write_group(id, group, Vec::new()).await?;
@@ -371,10 +396,12 @@ impl Accounts {
     /// Changes who is in a group.
     pub async fn set_members(
         &self,
+        by: &str,
         id: &str,
         change: impl FnOnce(&mut BTreeSet<String>),
     ) -> Result<(), PeopleError> {
         let _turn = self.writing.lock().await;
+        self.check_administrator(Some(by))?;
         let mut group = GroupRecord::clone(&*self.own_group(id)?);
         let before: BTreeSet<String> = group.users.iter().cloned().collect();
         let mut after = before.clone();
@@ -401,6 +428,7 @@ impl Accounts {
     /// As [`Accounts::delete_user`].
     pub async fn delete_group<F>(
         &self,
+        by: &str,
         id: &str,
         commit: impl FnOnce(Vec<Change>) -> F,
     ) -> Result<(), PeopleError>
@@ -408,6 +436,7 @@ impl Accounts {
         F: Future<Output = Result<(), StoreError>>,
     {
         let _turn = self.writing.lock().await;
+        self.check_administrator(Some(by))?;
         let group = self.known_group(id)?;
         let mut changes = vec![Change::remove::<GroupRecord>(id)];
         let mut left = Vec::new();

@@ -19,33 +19,25 @@ impl Memory {
     }
 }
 
-/// As with every other store: others get on meanwhile, and who does not wait for it has changed nothing.
-async fn a_moment() {
-    tokio::task::yield_now().await;
-}
-
 impl Backend for Memory {
     fn get(&self, collection: &'static str, id: &str) -> Pending<'_, Option<Vec<u8>>> {
-        let key = (collection, id.to_owned());
-        Box::pin(async move {
-            a_moment().await;
-            Ok(self.records().get(&key).cloned())
-        })
+        let value = self.records().get(&(collection, id.to_owned())).cloned();
+        Box::pin(async { Ok(value) })
     }
 
     fn list(&self, collection: &'static str) -> Pending<'_, Vec<(String, Vec<u8>)>> {
-        Box::pin(async move {
-            a_moment().await;
-            let records = self.records();
-            let of_collection = records.iter().filter(|((name, _), _)| *name == collection);
-            let list = of_collection.map(|((_, id), value)| (id.clone(), value.clone()));
-            Ok(list.collect())
-        })
+        let records = self.records();
+        let of_collection = records.iter().filter(|((name, _), _)| *name == collection);
+        let list = of_collection
+            .map(|((_, id), value)| (id.clone(), value.clone()))
+            .collect();
+        Box::pin(async { Ok(list) })
     }
 
     fn commit(&self, changes: Vec<Change>) -> Pending<'_, ()> {
         Box::pin(async {
-            a_moment().await;
+            // As every other store: others get on meanwhile, and who does not wait for it has changed nothing.
+            tokio::task::yield_now().await;
             let mut records = self.records();
             for change in changes {
                 let key = (change.collection, change.id);

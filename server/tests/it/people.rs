@@ -459,3 +459,49 @@ async fn who_has_left_a_group_sees_nothing_through_a_call_that_began_before() {
     server.stop().await;
     pool.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deleted_administrator_had_begun_makes_nobody() {
+    let server = TestServer::start().await;
+    let mut admin = server.admin().await;
+    let evil = json!({ "email": "evil", "password": PASSWORD, "permission": "admin" });
+    let id = admin.ok("user.create", evil).await;
+    let mut client = signed_in(&server, "evil", PASSWORD).await.expect("signed in");
+    // More than there are turns for passwords: they wait for one another.
+    for number in 0..40 {
+        let ghost = json!({ "email": format!("ghost{number}"), "password": PASSWORD, "permission": "admin" });
+        client.request("user.create", ghost).await;
+    }
+    client.answer().await;
+    admin.ok("user.delete", json!({ "id": id })).await;
+    let ghosts = || {
+        let users = server.app.accounts.users();
+        users
+            .iter()
+            .filter(|user| user.email.starts_with("ghost"))
+            .count()
+    };
+    let before = ghosts();
+    assert!(before < 40, "{before} were made before");
+    // What was begun comes to its end.
+    server.app.stop().await;
+    assert_eq!(ghosts(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_new_passwords_with_the_same_old_one_the_first_counts() {
+    let server = TestServer::start().await;
+    let ann = user(&mut server.admin().await, "ann").await;
+    let accounts = &server.app.accounts;
+    let change = |new: &'static str| accounts.change_password(&ann, PASSWORD, new, "127.0.0.1", None);
+    let (one, other) = tokio::join!(change("one"), change("other"));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    let (kept, lost) = if one.is_ok() {
+        ("one", "other")
+    } else {
+        ("other", "one")
+    };
+    assert!(signed_in(&server, "ann", kept).await.is_ok());
+    assert!(signed_in(&server, "ann", lost).await.is_err());
+    server.stop().await;
+}

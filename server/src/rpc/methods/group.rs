@@ -62,15 +62,19 @@ fn text<'a>(call: &'a Call, name: &str) -> &'a str {
 }
 
 async fn create(call: Call) -> Result<Outcome, Failure> {
-    Outcome::of(call.app.accounts.create_group(text(&call, "name")).await?)
+    Outcome::of(
+        call.app
+            .accounts
+            .create_group(&call.caller()?.id, text(&call, "name"))
+            .await?,
+    )
 }
 
 async fn delete(call: Call) -> Result<Outcome, Failure> {
     let (id, access) = (text(&call, "id"), &call.app.access);
-    let deleted = call
-        .app
-        .accounts
-        .delete_group(id, |changes| access.forget_subject(id, changes));
+    let deleted = call.app.accounts.delete_group(&call.caller()?.id, id, |changes| {
+        access.forget_subject(id, changes)
+    });
     deleted.await?;
     access.groups_changed();
     Outcome::done()
@@ -81,7 +85,10 @@ async fn get_all(call: Call) -> Result<Outcome, Failure> {
 }
 
 async fn members(call: &Call, change: impl FnOnce(&mut BTreeSet<String>)) -> Result<Outcome, Failure> {
-    call.app.accounts.set_members(text(call, "id"), change).await?;
+    call.app
+        .accounts
+        .set_members(&call.caller()?.id, text(call, "id"), change)
+        .await?;
     call.app.access.groups_changed();
     Outcome::done()
 }
@@ -107,7 +114,10 @@ async fn remove_user(call: Call) -> Result<Outcome, Failure> {
 
 async fn set(call: Call) -> Result<Outcome, Failure> {
     if let Some(name) = call.text("name") {
-        call.app.accounts.rename_group(text(&call, "id"), name).await?;
+        call.app
+            .accounts
+            .rename_group(&call.caller()?.id, text(&call, "id"), name)
+            .await?;
     }
     Outcome::done()
 }

@@ -78,10 +78,8 @@ fn text<'a>(call: &'a Call, name: &str) -> &'a str {
 
 async fn create(call: Call) -> Result<Outcome, Failure> {
     let permission = call.text("permission").unwrap_or("none");
-    let created = call
-        .app
-        .accounts
-        .create(text(&call, "email"), text(&call, "password"), permission);
+    let (email, password, by) = (text(&call, "email"), text(&call, "password"), &call.caller()?.id);
+    let created = call.app.accounts.create_by(Some(by), email, password, permission);
     Outcome::of(created.await?)
 }
 
@@ -123,6 +121,7 @@ async fn set(call: Call) -> Result<Outcome, Failure> {
             _ => Default::default(),
         },
         keeps: own_token(&call),
+        instead_of: None,
     };
     let own = id == caller.id;
     let only_preferences = change.email.is_none() && change.password.is_none() && change.permission.is_none();
@@ -161,10 +160,11 @@ fn own_token(call: &Call) -> Option<String> {
 }
 
 async fn remove_auth_provider(call: Call) -> Result<Outcome, Failure> {
-    let removed = call
-        .app
-        .accounts
-        .remove_auth_provider(text(&call, "id"), text(&call, "authProvider"));
+    let removed = call.app.accounts.remove_auth_provider(
+        &call.caller()?.id,
+        text(&call, "id"),
+        text(&call, "authProvider"),
+    );
     removed.await?;
     Outcome::done()
 }
